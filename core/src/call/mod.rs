@@ -1,0 +1,5 @@
+//! One call, from `StasisStart` to the last request answered.
+
+mod io;
+
+pub use io::*;

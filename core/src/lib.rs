@@ -1,0 +1,52 @@
+//! The sans-I/O core of ari-bridge: a telephone call between Asterisk and a Realtime model, decided by pure
+//! state machines.
+//!
+//! Nothing in this crate opens a socket, reads a clock, starts a thread, looks at the environment or rolls a
+//! die. A driver tells a machine the time and what arrived, and performs the actions that come back:
+//!
+//! ```text
+//!   bytes and time ──▶ Call::step(now, Input, &mut Actions) ──▶ actions, and the next deadline
+//! ```
+//!
+//! The modules stand in rings; a ring uses only rings below it, and a test holds it to that.
+//!
+//! | ring | modules |
+//! |---|---|
+//! | 0 values | [`time`], [`id`], [`rng`], [`actions`], [`format`](mod@format), [`settings`], [`observe`] |
+//! | 1 codecs between bytes and values, no state | [`ari`], [`realtime`], [`rtp`], [`pcm`] |
+//! | 2 media | [`jitter`], [`resample`], [`codec`], [`playout`], [`uplink`], [`downlink`] |
+//! | 3 machines | [`call`], [`switchboard`] |
+//! | 4 services | [`config`], [`metrics`], [`admin`], [`http`], [`ports`], [`check`], `sim` (feature) |
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+pub mod actions;
+pub mod admin;
+pub mod ari;
+pub mod call;
+pub mod check;
+pub mod codec;
+pub mod config;
+pub mod downlink;
+pub mod format;
+pub mod http;
+pub mod id;
+pub mod jitter;
+pub mod metrics;
+pub mod observe;
+pub mod pcm;
+pub mod playout;
+pub mod ports;
+pub mod realtime;
+pub mod resample;
+pub mod rng;
+pub mod rtp;
+pub mod settings;
+#[cfg(feature = "sim")]
+pub mod sim;
+pub mod switchboard;
+pub mod time;
+pub mod uplink;

@@ -1,0 +1,428 @@
+//! What the machines tell whoever watches.
+//!
+//! An observation never carries what a caller or a model said, nor a number, so that logs and metrics made
+//! from them are safe to keep.
+
+use crate::call::{EndReason, IoFault, Outcome};
+use crate::time::Duration;
+use core::fmt;
+
+/// A short machine-made name from a peer (an error code, an event type), cut to what is harmless in a log:
+/// at most [`Label::MAX_BYTES`] of `[A-Za-z0-9_.:-]`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Label {
+    bytes: [u8; Self::MAX_BYTES],
+    len: u8,
+}
+
+impl Label {
+    /// The longest label, in bytes.
+    pub const MAX_BYTES: usize = 48;
+
+    /// Takes the harmless leading part of `text`; what a peer wrote as prose ends at its first space.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let mut label = Self { bytes: [0; Self::MAX_BYTES], len: 0 };
+        let harmless = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
+        for (slot, b) in label.bytes.iter_mut().zip(text.bytes().take_while(harmless)) {
+            *slot = b;
+            label.len += 1;
+        }
+        label
+    }
+
+    /// The text; empty if nothing harmless was there.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.bytes.get(..usize::from(self.len)).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.len == 0 { "(unnamed)" } else { self.as_str() })
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How loud a line in the log is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Severity {
+    /// Counted, not logged: it happens many times a second.
+    Count,
+    /// For who looks closely.
+    Debug,
+    /// The course of a call.
+    Info,
+    /// Something is not as it should be, and was dealt with.
+    Warn,
+    /// A call or the service suffers, and somebody must act.
+    Error,
+}
+
+/// Why a received datagram was not used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum RtpDrop {
+    /// It is not RTP, too short, or too long.
+    Malformed,
+    /// It comes from an address that was not told.
+    Stranger,
+    /// It has a payload type that the call did not agree to.
+    PayloadType,
+    /// It came twice.
+    Duplicate,
+    /// It came after its turn.
+    Late,
+    /// Nobody listens yet: the caller is not answered or the session is not ready.
+    Early,
+}
+
+impl RtpDrop {
+    /// The value of the label `reason` in the metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Stranger => "stranger",
+            Self::PayloadType => "payload_type",
+            Self::Duplicate => "duplicate",
+            Self::Late => "late",
+            Self::Early => "early",
+        }
+    }
+}
+
+/// Which peer sent something that could not be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Peer {
+    /// Asterisk's REST interface.
+    Ari,
+    /// The Realtime server.
+    Realtime,
+}
+
+/// What a machine tells. `Display` is the line in the log, [`Observation::severity`] its level.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Observation {
+    /// A call was taken on.
+    CallStarted,
+    /// The media path stands: Asterisk told its address.
+    MediaReady {
+        /// Since the start of the call.
+        after: Duration,
+    },
+    /// The Realtime session has confirmed its settings.
+    SessionReady {
+        /// Since the start of the call.
+        after: Duration,
+    },
+    /// The caller is answered.
+    Answered {
+        /// Since the start of the call.
+        after: Duration,
+    },
+    /// A packet from Asterisk was used.
+    RtpIn,
+    /// A packet was sent to Asterisk.
+    RtpOut,
+    /// A datagram was not used.
+    RtpDropped(RtpDrop),
+    /// The first datagram of a kind that is not used; later ones are only counted.
+    RtpDropBegan(RtpDrop),
+    /// Packets of the caller never came.
+    RtpLost {
+        /// How many.
+        packets: u32,
+    },
+    /// The playout was so late that slots of the 20 ms grid were skipped.
+    PlayoutLate {
+        /// How many.
+        slots: u32,
+    },
+    /// The server heard the caller begin to speak.
+    SpeechStarted,
+    /// The server heard the caller stop.
+    SpeechStopped,
+    /// The first audio of an answer left for the caller.
+    FirstAudio {
+        /// Since the server said that the caller had stopped.
+        latency: Duration,
+    },
+    /// The caller spoke while the agent was speaking; what was queued is gone.
+    BargeIn {
+        /// How much of the agent's item was really sent, in milliseconds.
+        heard_ms: u64,
+        /// How much was thrown away, in milliseconds.
+        dropped_ms: u64,
+    },
+    /// A response came to its end.
+    ResponseDone {
+        /// `completed`, `cancelled`, `failed` or `incomplete`.
+        status: Label,
+        /// The reason or error code that came with it.
+        detail: Label,
+    },
+    /// More of the agent's audio is queued than a call may hold; the newest was dropped.
+    PlayoutFull {
+        /// How much was dropped, in milliseconds.
+        dropped_ms: u64,
+    },
+    /// The server reported an error and keeps the session.
+    RealtimeError {
+        /// Its code, or its type if it has none.
+        code: Label,
+        /// The field that it complains of.
+        param: Label,
+    },
+    /// The Realtime socket ended or could not be opened.
+    RealtimeDown {
+        /// The code in the close reason.
+        code: Label,
+        /// The close code.
+        close: Option<u16>,
+        /// The HTTP status of a refused upgrade.
+        http_status: Option<u16>,
+        /// What broke.
+        fault: Option<IoFault>,
+    },
+    /// A message could not be read and was ignored.
+    BadInput {
+        /// Whose.
+        peer: Peer,
+        /// What it was supposed to be.
+        what: Label,
+    },
+    /// A request to ARI was refused.
+    AriRefused {
+        /// Which.
+        what: &'static str,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// A request to ARI got no reply.
+    AriNoReply {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        fault: IoFault,
+    },
+    /// No media socket, or it broke.
+    MediaDown {
+        /// Why.
+        fault: IoFault,
+    },
+    /// The end of the call was decided.
+    Ending(EndReason),
+    /// Something on Asterisk could not be removed and is left to the next sweep.
+    LeftBehind,
+    /// The call is over.
+    CallEnded(Outcome),
+    /// ARI events flow.
+    AriUp,
+    /// They do not.
+    AriDown {
+        /// The HTTP status, if the upgrade was refused.
+        http_status: Option<u16>,
+        /// What broke.
+        fault: Option<IoFault>,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// Another bridge took our application name.
+    AppReplaced,
+    /// A call was not taken on and goes on in the dialplan.
+    CallRefused(Refusal),
+    /// A channel entered the application that is neither a caller nor ours.
+    NotACaller,
+    /// Something of ours that no call owns was found and is being removed.
+    Orphan,
+    /// The task of a call panicked; what it made is being removed.
+    CallPanicked,
+}
+
+/// Why a call is not taken on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// As many calls as allowed are under way.
+    TooManyCalls,
+    /// The bridge is stopping.
+    Stopping,
+}
+
+impl Refusal {
+    /// The value of the label `status` in the metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TooManyCalls => "refused_too_many_calls",
+            Self::Stopping => "refused_stopping",
+        }
+    }
+}
+
+impl Observation {
+    /// How loud the line in the log is.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::RtpIn | Self::RtpOut | Self::RtpDropped(_) => Severity::Count,
+            Self::RtpLost { .. } | Self::PlayoutLate { .. } | Self::SpeechStarted | Self::SpeechStopped => {
+                Severity::Debug
+            }
+            Self::RtpDropBegan(RtpDrop::Late | RtpDrop::Duplicate | RtpDrop::Early) => Severity::Debug,
+            Self::CallStarted
+            | Self::MediaReady { .. }
+            | Self::SessionReady { .. }
+            | Self::Answered { .. }
+            | Self::FirstAudio { .. }
+            | Self::BargeIn { .. }
+            | Self::ResponseDone { .. }
+            | Self::Ending(EndReason::CallerHungUp | EndReason::MaxDuration | EndReason::Shutdown)
+            | Self::CallEnded(_)
+            | Self::AriUp
+            | Self::NotACaller => Severity::Info,
+            Self::RtpDropBegan(_)
+            | Self::PlayoutFull { .. }
+            | Self::RealtimeError { .. }
+            | Self::BadInput { .. }
+            | Self::AriRefused { .. }
+            | Self::AriNoReply { .. }
+            | Self::CallRefused(_)
+            | Self::Orphan => Severity::Warn,
+            Self::RealtimeDown { .. }
+            | Self::MediaDown { .. }
+            | Self::Ending(_)
+            | Self::LeftBehind
+            | Self::AriDown { .. }
+            | Self::AppReplaced
+            | Self::CallPanicked => Severity::Error,
+        }
+    }
+}
+
+impl fmt::Display for Observation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::CallStarted => f.write_str("call started"),
+            Self::MediaReady { after } => write!(f, "media path ready after {} ms", after.as_millis()),
+            Self::SessionReady { after } => write!(f, "Realtime session ready after {} ms", after.as_millis()),
+            Self::Answered { after } => write!(f, "answered after {} ms", after.as_millis()),
+            Self::RtpIn => f.write_str("packet in"),
+            Self::RtpOut => f.write_str("packet out"),
+            Self::RtpDropped(why) => write!(f, "packet dropped: {}", why.label()),
+            Self::RtpDropBegan(why) => {
+                write!(f, "packets are dropped: {}; further ones are counted in the metrics only", why.label())
+            }
+            Self::RtpLost { packets } => write!(f, "{packets} packets of the caller were lost"),
+            Self::PlayoutLate { slots } => write!(f, "playout late: {slots} slots of 20 ms skipped"),
+            Self::SpeechStarted => f.write_str("caller speaks"),
+            Self::SpeechStopped => f.write_str("caller pauses"),
+            Self::FirstAudio { latency } => write!(f, "first audio of the answer after {} ms", latency.as_millis()),
+            Self::BargeIn { heard_ms, dropped_ms } => {
+                write!(f, "barge-in: {heard_ms} ms of the agent's turn were heard, {dropped_ms} ms dropped")
+            }
+            Self::ResponseDone { status, detail } if detail.as_str().is_empty() => write!(f, "response {status}"),
+            Self::ResponseDone { status, detail } => write!(f, "response {status}: {detail}"),
+            Self::PlayoutFull { dropped_ms } => {
+                write!(f, "the agent's audio exceeds what a call may hold: {dropped_ms} ms dropped")
+            }
+            Self::RealtimeError { code, param } if param.as_str().is_empty() => {
+                write!(f, "the Realtime server reports an error: {code}")
+            }
+            Self::RealtimeError { code, param } => {
+                write!(f, "the Realtime server reports an error: {code} (at {param})")
+            }
+            Self::RealtimeDown { code, close, http_status, fault } => {
+                f.write_str("Realtime link down:")?;
+                if let Some(status) = http_status {
+                    write!(f, " the upgrade was answered with HTTP {status}")?;
+                }
+                if let Some(close) = close {
+                    write!(f, " closed with {close}")?;
+                }
+                if !code.as_str().is_empty() {
+                    write!(f, " {code}")?;
+                    f.write_str(remedy(code.as_str()))?;
+                }
+                if let Some(fault) = fault {
+                    write!(f, " {fault}")?;
+                }
+                Ok(())
+            }
+            Self::BadInput { peer: Peer::Ari, what } => write!(f, "ARI sent something unreadable ({what}); ignored"),
+            Self::BadInput { peer: Peer::Realtime, what } => {
+                write!(f, "the Realtime server sent something unreadable ({what}); ignored")
+            }
+            Self::AriRefused { what, status } => write!(f, "Asterisk refused to {what}: HTTP {status}"),
+            Self::AriNoReply { what, fault } => write!(f, "Asterisk did not answer the request to {what}: {fault}"),
+            Self::MediaDown { fault: IoFault::NoPort } => {
+                f.write_str("no media port: every port of RTP_PORT_START..RTP_PORT_END is in use; widen the range")
+            }
+            Self::MediaDown { fault } => write!(f, "media socket down: {fault}"),
+            Self::Ending(reason) => write!(f, "call ends: {reason}"),
+            Self::LeftBehind => f.write_str("something of this call may be left on Asterisk: the clean-up was given up"),
+            Self::CallEnded(o) => write!(
+                f,
+                "call ended after {}.{:03} s ({}, {})",
+                o.duration.as_secs(),
+                o.duration.subsec_millis(),
+                if o.answered { "answered" } else { "not answered" },
+                o.ended
+            ),
+            Self::AriUp => f.write_str("ARI connected"),
+            Self::AriDown { http_status, fault, retry_in } => {
+                f.write_str("ARI not connected:")?;
+                match http_status {
+                    Some(401) => f.write_str(" HTTP 401; check ARI_USER and ARI_PASSWORD against ari.conf")?,
+                    Some(status) => write!(f, " the upgrade was answered with HTTP {status}")?,
+                    None => {}
+                }
+                if let Some(fault) = fault {
+                    write!(f, " {fault}")?;
+                }
+                write!(f, "; next try in {} ms", retry_in.as_millis())
+            }
+            Self::AppReplaced => f.write_str(
+                "another client took our ARI application name; calls go to it now. Stop it, or set another ARI_APP",
+            ),
+            Self::CallRefused(Refusal::TooManyCalls) => {
+                f.write_str("call sent on in the dialplan: as many calls as allowed are under way")
+            }
+            Self::CallRefused(Refusal::Stopping) => f.write_str("call sent on in the dialplan: the bridge is stopping"),
+            Self::NotACaller => f.write_str("a channel that is not a caller entered the application; ignored"),
+            Self::Orphan => f.write_str("found something of ours on Asterisk that no call owns; removing it"),
+            Self::CallPanicked => f.write_str("a call was ended by a fault of the bridge; its traces are being removed"),
+        }
+    }
+}
+
+/// What an operator can do about an error code that ends a session.
+fn remedy(code: &str) -> &'static str {
+    match code.rsplit('.').next().unwrap_or(code) {
+        "invalid_api_key" => "; check OPENAI_API_KEY",
+        "model_not_found" => "; check OPENAI_MODEL, models are shut down from time to time",
+        "insufficient_quota" | "billing_hard_limit_reached" => "; the account has no credit",
+        "account_deactivated" => "; the account is deactivated",
+        "beta_api_shape_disabled" => "; the URL or a header asks for the beta interface, which was shut down",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_keeps_codes_and_drops_prose() {
+        assert_eq!(Label::new("invalid_api_key").as_str(), "invalid_api_key");
+        assert_eq!(Label::new("Incorrect API key provided: sk-1").as_str(), "Incorrect");
+        assert_eq!(Label::new("line\nbreak").as_str(), "line");
+        assert_eq!(Label::new(&"x".repeat(500)).as_str().len(), Label::MAX_BYTES);
+        assert_eq!(Label::new("").to_string(), "(unnamed)");
+    }
+}

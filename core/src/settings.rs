@@ -1,0 +1,124 @@
+//! What an operator decides, as values that the machines read. `config` makes them from text.
+//!
+//! Nothing secret is in here: keys and passwords stay with the driver, so that settings can be shown, logged
+//! and written into a capture.
+
+use crate::format::MediaFormat;
+use crate::time::Duration;
+
+/// How a call is carried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// RTP over UDP to a UnicastRTP channel.
+    Rtp,
+}
+
+/// How a media path is to be opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MediaPlan {
+    /// By which means.
+    pub transport: Transport,
+    /// In which format.
+    pub format: MediaFormat,
+}
+
+/// Whose packets are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RtpSource {
+    /// Only those from the address that Asterisk told.
+    #[default]
+    Strict,
+    /// Those from whoever sent the first good one; answers go there too. For NAT and containers.
+    Learn,
+}
+
+/// What a call needs to know.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CallSettings {
+    /// The name under which the bridge is registered with Asterisk.
+    pub ari_app: String,
+    /// The host that Asterisk is told to send media to; `None` means the address that the socket is bound to.
+    pub advertise_host: Option<String>,
+    /// Whose packets are taken.
+    pub rtp_source: RtpSource,
+    /// The factor by which the caller's voice is made louder for the model.
+    pub volume_boost: f64,
+    /// How long the caller may ring before the call falls back into the dialplan unanswered.
+    pub answer_within: Duration,
+    /// How long a call may last.
+    pub max_call: Duration,
+    /// What the model is told.
+    pub session: SessionSettings,
+}
+
+/// The `session.update` of a call.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SessionSettings {
+    /// The voice that the model speaks with.
+    pub voice: String,
+    /// The system prompt.
+    pub instructions: Option<String>,
+    /// What the agent says first; without it the caller speaks first.
+    pub greeting: Option<String>,
+    /// The server's voice detection.
+    pub vad: VadSettings,
+}
+
+/// Server voice detection (`turn_detection.type = "server_vad"`). Every field is always sent, because the
+/// server's own defaults differ from its documentation (`silence_duration_ms` is 200, not 500).
+#[derive(Clone, PartialEq, Debug)]
+pub struct VadSettings {
+    /// From 0 (everything is speech) to 1.
+    pub threshold: f64,
+    /// How much audio before the detected start belongs to the turn, in milliseconds.
+    pub prefix_padding_ms: u32,
+    /// How much silence ends a turn, in milliseconds.
+    pub silence_duration_ms: u32,
+}
+
+/// What the switchboard needs to know.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SwitchboardSettings {
+    /// The name under which the bridge is registered with Asterisk.
+    pub ari_app: String,
+    /// How many calls are served at once; a further one goes on in the dialplan.
+    pub max_calls: usize,
+}
+
+impl Default for VadSettings {
+    fn default() -> Self {
+        Self { threshold: 0.35, prefix_padding_ms: 300, silence_duration_ms: 500 }
+    }
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self { voice: "shimmer".to_owned(), instructions: None, greeting: None, vad: VadSettings::default() }
+    }
+}
+
+impl Default for CallSettings {
+    fn default() -> Self {
+        Self {
+            ari_app: "voice-agent".to_owned(),
+            advertise_host: None,
+            rtp_source: RtpSource::Strict,
+            volume_boost: 2.5,
+            answer_within: Duration::from_millis(3000),
+            max_call: Duration::from_secs(3600),
+            session: SessionSettings::default(),
+        }
+    }
+}
+
+impl Default for SwitchboardSettings {
+    fn default() -> Self {
+        Self { ari_app: "voice-agent".to_owned(), max_calls: 101 }
+    }
+}
+
+impl Default for MediaPlan {
+    fn default() -> Self {
+        Self { transport: Transport::Rtp, format: MediaFormat::Slin16 }
+    }
+}

@@ -1,0 +1,1 @@
+//! Asterisk, a caller and a Realtime server as sans-I/O machines.

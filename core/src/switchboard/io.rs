@@ -1,0 +1,127 @@
+//! What goes into the switchboard and what comes out of it.
+
+use crate::call::{IoFault, LinkState, Method, Outcome, StopReason};
+use crate::id::{CallId, IdPrefix, RequestId};
+use crate::observe::Observation;
+use crate::time::{Duration, Instant};
+
+pub use crate::actions::Span;
+
+/// The output buffer of the switchboard.
+pub type Actions = crate::actions::Actions<Action>;
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// The event socket is open.
+    AriUp,
+    /// It could not be opened, or ended.
+    AriDown {
+        /// The HTTP status, if the upgrade was refused.
+        http_status: Option<u16>,
+        /// What broke, if something did.
+        fault: Option<IoFault>,
+    },
+    /// An event came.
+    Ari(&'a [u8]),
+    /// The reply to [`Action::Ari`], whatever its status.
+    AriReply {
+        /// The request.
+        id: RequestId,
+        /// The HTTP status.
+        status: u16,
+        /// The body.
+        body: &'a [u8],
+    },
+    /// No reply came.
+    AriFailed {
+        /// The request.
+        id: RequestId,
+        /// Why.
+        fault: IoFault,
+    },
+    /// A call has given its [`crate::call::Action::Finish`].
+    CallFinished {
+        /// Which.
+        call: CallId,
+        /// How it went.
+        outcome: Outcome,
+    },
+    /// The task of a call panicked.
+    CallPanicked {
+        /// Which.
+        call: CallId,
+    },
+    /// The process is to stop: no new calls, and the running ones end.
+    Drain,
+    /// Every input that was ready has been given, and the deadline may have passed.
+    Timer,
+}
+
+/// What the driver is to do.
+#[derive(Clone, Copy, Debug)]
+pub enum Action {
+    /// Open the event socket (`GET /ari/events?app=…`), now; the answer is `AriUp` or `AriDown`.
+    OpenAri,
+    /// Send a request to ARI.
+    Ari {
+        /// Comes back with the reply.
+        id: RequestId,
+        /// The HTTP method.
+        method: Method,
+        /// The path below `/ari`, with its query.
+        path: Span,
+        /// How long to wait for the reply.
+        timeout: Duration,
+    },
+    /// Make a call out of this `StasisStart`.
+    StartCall {
+        /// The call.
+        call: CallId,
+        /// How what it makes on Asterisk is named.
+        ids: IdPrefix,
+        /// Its seed.
+        seed: u64,
+        /// The event, as it came.
+        event: Span,
+    },
+    /// Hand this event to a call.
+    ToCall {
+        /// Which.
+        call: CallId,
+        /// The event, as it came.
+        event: Span,
+    },
+    /// Tell every call.
+    ToAll(LinkState),
+    /// End a call.
+    StopCall {
+        /// Which.
+        call: CallId,
+        /// Why.
+        reason: StopReason,
+    },
+    /// Tell whoever watches: logs, metrics.
+    Observe(Observation),
+    /// Drained: no call is left and no request is open. The last action, once.
+    Finish,
+}
+
+/// When to come back at the latest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the deadline is the only one there is"]
+pub struct Next {
+    /// The next deadline and its reason; it lies in the future or a `Timer` settles it.
+    pub deadline: Option<(Instant, Wake)>,
+    /// Whether the machine is done: [`Action::Finish`] has been given.
+    pub finished: bool,
+}
+
+/// The reason of a deadline.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Wake {
+    /// The event socket is to be opened again.
+    Reconnect,
+    /// A clean-up request is to be repeated.
+    CleanUp,
+}
