@@ -35,6 +35,7 @@ pub mod format;
 pub mod http;
 pub mod id;
 pub mod jitter;
+pub mod json;
 pub mod metrics;
 pub mod observe;
 pub mod pcm;
