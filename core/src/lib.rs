@@ -32,6 +32,7 @@ pub mod codec;
 pub mod config;
 pub mod downlink;
 pub mod format;
+mod holding;
 pub mod http;
 pub mod id;
 pub mod jitter;
