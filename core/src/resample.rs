@@ -62,7 +62,8 @@ impl Resampler {
     #[must_use]
     pub fn delay(&self) -> Duration {
         // The delay is half a block of 10 ms whatever the rates; it is computed so that it stays true.
-        let share = |stage: &Stage| stage.fft.output_delay() as u64 * 10_000_000 / stage.output.len().max(1) as u64;
+        let share =
+            |stage: &Stage| stage.fft.output_delay() as u64 * 10_000_000 / stage.output.len().max(1) as u64;
         Duration::from_nanos(self.stage.as_ref().map_or(0, share))
     }
 
