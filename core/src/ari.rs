@@ -3,9 +3,9 @@
 //! Names and shapes are those of the API description that Asterisk serves (`/ari/api-docs`, read at 22.10.1).
 //! Unknown events and fields are ignored; an optional field may be absent or null.
 
+use crate::call::Method;
 use crate::format::MediaFormat;
 use crate::id::ResourceId;
-use crate::call::Method;
 use crate::json::{Text, or_default};
 use core::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
@@ -302,7 +302,9 @@ impl core::fmt::Display for Encoded<'_> {
         use core::fmt::Write;
         for byte in self.0.bytes() {
             match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => f.write_char(byte.into())?,
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    f.write_char(byte.into())?
+                }
                 other => write!(f, "%{other:02X}")?,
             }
         }
@@ -337,9 +339,17 @@ mod tests {
 
     #[test]
     fn what_is_not_an_event_is_none() {
-        for bytes in [&b""[..], b"{", b"[]", b"null", b"{}", br#"{"type":5}"#, br#"{"type":null}"#, b"\xff\xfe",
-            br#"{"type":"StasisStart","channel":"no"}"#]
-        {
+        for bytes in [
+            &b""[..],
+            b"{",
+            b"[]",
+            b"null",
+            b"{}",
+            br#"{"type":5}"#,
+            br#"{"type":null}"#,
+            b"\xff\xfe",
+            br#"{"type":"StasisStart","channel":"no"}"#,
+        ] {
             assert!(Event::parse(bytes).is_none(), "{}", String::from_utf8_lossy(bytes));
         }
         assert!(Event::parse(&vec![b' '; MAX_EVENT_BYTES + 1]).is_none());
@@ -355,7 +365,12 @@ mod tests {
     fn the_media_address_is_in_the_reply_or_it_is_not() {
         let reply = br#"{"id":"x","channelvars":{"UNICASTRTP_LOCAL_PORT":"21378","UNICASTRTP_LOCAL_ADDRESS":"127.0.0.1"}}"#;
         assert_eq!(media_address(reply), Some("127.0.0.1:21378".parse().unwrap()));
-        for without in [&br#"{"id":"x"}"#[..], br#"{"channelvars":null}"#, br#"{"channelvars":{"UNICASTRTP_LOCAL_PORT":"0"}}"#, b""] {
+        for without in [
+            &br#"{"id":"x"}"#[..],
+            br#"{"channelvars":null}"#,
+            br#"{"channelvars":{"UNICASTRTP_LOCAL_PORT":"0"}}"#,
+            b"",
+        ] {
             assert_eq!(media_address(without), None);
         }
         assert_eq!(variable_port(br#"{"value":"21378"}"#), Some(21378));
@@ -384,6 +399,9 @@ mod tests {
 
     #[test]
     fn a_hostile_channel_id_stays_one_path_segment() {
-        assert_eq!(path(Request::HangUp { caller: "../bridges/x?a=b&c" }), "/channels/..%2Fbridges%2Fx%3Fa%3Db%26c");
+        assert_eq!(
+            path(Request::HangUp { caller: "../bridges/x?a=b&c" }),
+            "/channels/..%2Fbridges%2Fx%3Fa%3Db%26c"
+        );
     }
 }

@@ -186,7 +186,9 @@ impl Holding {
 
     /// Whether nothing is left to do: it was never there, is gone, or was given up on.
     pub(crate) fn is_settled(&self) -> bool {
-        !self.in_flight && matches!(self.there, There::No | There::Abandoned) && self.create != Create::InFlight
+        !self.in_flight
+            && matches!(self.there, There::No | There::Abandoned)
+            && self.create != Create::InFlight
     }
 
     /// Whether it was given up on and may still be there.

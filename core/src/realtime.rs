@@ -39,6 +39,8 @@ pub enum ServerEvent<'a> {
     AudioDone {
         /// The item.
         item_id: Text<'a>,
+        /// The part of the item.
+        content_index: u32,
     },
     /// The answer is complete, cancelled, failed or incomplete.
     ResponseDone {
@@ -122,7 +124,9 @@ impl<'a> ServerEvent<'a> {
             "response.output_audio.delta" => {
                 Self::AudioDelta { item_id: raw.item_id, content_index: raw.content_index, delta: raw.delta }
             }
-            "response.output_audio.done" => Self::AudioDone { item_id: raw.item_id },
+            "response.output_audio.done" => {
+                Self::AudioDone { item_id: raw.item_id, content_index: raw.content_index }
+            }
             "session.created" => Self::SessionCreated,
             "session.updated" => Self::SessionUpdated,
             "input_audio_buffer.speech_started" => Self::SpeechStarted,
@@ -286,9 +290,15 @@ mod tests {
             ..SessionSettings::default()
         }));
         let vad = &session["session"]["audio"]["input"]["turn_detection"];
-        for field in ["type", "threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms",
-            "create_response", "interrupt_response"]
-        {
+        for field in [
+            "type",
+            "threshold",
+            "prefix_padding_ms",
+            "silence_duration_ms",
+            "idle_timeout_ms",
+            "create_response",
+            "interrupt_response",
+        ] {
             assert!(vad.get(field).is_some(), "{field}");
         }
         assert_eq!(session["session"]["instructions"], "Say \"hello\".\n");
@@ -323,7 +333,9 @@ mod tests {
             br#"{"type":"response.output_audio.delta","event_id":"e","response_id":"r","item_id":"i","output_index":0,
                "content_index":1,"delta":"AAEC","obfuscation":"zzz"}"#,
         );
-        let Some(ServerEvent::AudioDelta { item_id, content_index, delta }) = event else { panic!("{event:?}") };
+        let Some(ServerEvent::AudioDelta { item_id, content_index, delta }) = event else {
+            panic!("{event:?}")
+        };
         assert_eq!((&*item_id, content_index, &*delta), ("i", 1, "AAEC"));
     }
 
@@ -338,7 +350,9 @@ mod tests {
         let cancelled = ServerEvent::parse(
             br#"{"type":"response.done","response":{"status":"cancelled","status_details":{"reason":"turn_detected","error":null}}}"#,
         );
-        assert!(matches!(cancelled, Some(ServerEvent::ResponseDone { detail, .. }) if &*detail == "turn_detected"));
+        assert!(
+            matches!(cancelled, Some(ServerEvent::ResponseDone { detail, .. }) if &*detail == "turn_detected")
+        );
     }
 
     #[test]

@@ -174,7 +174,8 @@ impl Line {
             self.filling = Step::Asked(sends + 1);
             self.send(Purpose::FillBridge, out);
         }
-        let ready_to_answer = self.filling == Step::Done && self.media_address().is_some() && session_is_ready;
+        let ready_to_answer =
+            self.filling == Step::Done && self.media_address().is_some() && session_is_ready;
         if let (true, Step::Open(sends)) = (ready_to_answer, self.answering) {
             if self.caller_is_up {
                 self.answering = Step::Done;
@@ -188,7 +189,13 @@ impl Line {
     /// Lets go of whatever can be let go of now: the caller first, because a channel's hangup cause is lost
     /// when its bridge is removed at the same moment. Returns whether nothing is left and every request is
     /// answered.
-    pub(super) fn let_go(&mut self, farewell: Farewell, now: Instant, timer: bool, out: &mut Actions) -> bool {
+    pub(super) fn let_go(
+        &mut self,
+        farewell: Farewell,
+        now: Instant,
+        timer: bool,
+        out: &mut Actions,
+    ) -> bool {
         self.caller.release();
         if self.caller.poll(now, timer) {
             let request = match farewell {
@@ -207,7 +214,8 @@ impl Line {
         if self.bridge.poll(now, timer) {
             self.send(Purpose::LetGoBridge, out);
         }
-        self.pending.is_empty() && [&self.caller, &self.media, &self.bridge].iter().all(|held| held.is_settled())
+        self.pending.is_empty()
+            && [&self.caller, &self.media, &self.bridge].iter().all(|held| held.is_settled())
     }
 
     /// Whether something was given up on.
@@ -321,12 +329,22 @@ impl Line {
         match purpose {
             Purpose::CreateMedia => {
                 let (host, port) = self.ours.as_ref().map_or(("", 0), |(host, port)| (host.as_str(), *port));
-                Request::ExternalMedia { app: &self.app, channel: self.media_id, host, port, format: self.format }
+                Request::ExternalMedia {
+                    app: &self.app,
+                    channel: self.media_id,
+                    host,
+                    port,
+                    format: self.format,
+                }
             }
-            Purpose::MediaAddress => Request::Variable { channel: self.media_id, name: "UNICASTRTP_LOCAL_ADDRESS" },
+            Purpose::MediaAddress => {
+                Request::Variable { channel: self.media_id, name: "UNICASTRTP_LOCAL_ADDRESS" }
+            }
             Purpose::MediaPort => Request::Variable { channel: self.media_id, name: "UNICASTRTP_LOCAL_PORT" },
             Purpose::CreateBridge => Request::CreateBridge { bridge: self.bridge_id },
-            Purpose::FillBridge => Request::AddToBridge { bridge: self.bridge_id, caller, media: self.media_id },
+            Purpose::FillBridge => {
+                Request::AddToBridge { bridge: self.bridge_id, caller, media: self.media_id }
+            }
             Purpose::Answer => Request::Answer { caller },
             Purpose::Look => Request::Look { caller },
             Purpose::LetGoCaller => Request::Continue { caller },
@@ -364,5 +382,11 @@ fn push(
     let id = RequestId(*last_request);
     pending.push((id, purpose));
     let path = out.write(|arena| request.write_path(arena));
-    out.push(Action::Ari { id, method: request.method(), path, body: Default::default(), timeout: REPLY_WITHIN });
+    out.push(Action::Ari {
+        id,
+        method: request.method(),
+        path,
+        body: Default::default(),
+        timeout: REPLY_WITHIN,
+    });
 }

@@ -69,7 +69,10 @@ impl Call {
         out.push(Action::OpenMedia { leg, plan: start.media });
         out.push(Action::OpenRealtime { link });
         if caller.is_none() {
-            out.push(Action::Observe(Observation::BadInput { peer: Peer::Ari, what: Label::new("StasisStart") }));
+            out.push(Action::Observe(Observation::BadInput {
+                peer: Peer::Ari,
+                what: Label::new("StasisStart"),
+            }));
             call.end(EndReason::AriFault, now, out);
         }
         call.go_on(now, false, out);
@@ -124,8 +127,12 @@ impl Call {
                 return Err(EndReason::MediaFault);
             }
             Input::MediaUp { .. } | Input::Media { .. } | Input::MediaDown { .. } => {}
-            Input::Realtime { link, bytes } if link == self.talk.link() => return self.message(now, bytes, out),
-            Input::RealtimeDown { link, http_status, code, reason, fault, .. } if link == self.talk.link() => {
+            Input::Realtime { link, bytes } if link == self.talk.link() => {
+                return self.message(now, bytes, out);
+            }
+            Input::RealtimeDown { link, http_status, code, reason, fault, .. }
+                if link == self.talk.link() =>
+            {
                 return self.realtime_down(http_status, code, reason, fault, out);
             }
             Input::RealtimeUp { .. } | Input::Realtime { .. } | Input::RealtimeDown { .. } => {}
@@ -152,7 +159,9 @@ impl Call {
             Heard::Audio { item_id, content_index, delta } => {
                 self.voice.agent_speaks(now, item_id, content_index, delta, out);
             }
-            Heard::AudioDone { item_id } => self.voice.agent_is_done(item_id),
+            Heard::AudioDone { item_id, content_index } => {
+                self.voice.agent_is_done(now, item_id, content_index)
+            }
             Heard::End(reason) => return Err(reason),
         }
         Ok(())

@@ -43,7 +43,7 @@ pub(super) enum Heard<'a> {
     SpeechStarted,
     SpeechStopped,
     Audio { item_id: &'a str, content_index: u32, delta: &'a str },
-    AudioDone { item_id: &'a str },
+    AudioDone { item_id: &'a str, content_index: u32 },
     End(EndReason),
 }
 
@@ -114,13 +114,18 @@ impl Talk {
             ServerEvent::AudioDelta { item_id, content_index, delta } => {
                 return Heard::Audio { item_id, content_index: *content_index, delta };
             }
-            ServerEvent::AudioDone { item_id } => return Heard::AudioDone { item_id },
+            ServerEvent::AudioDone { item_id, content_index } => {
+                return Heard::AudioDone { item_id, content_index: *content_index };
+            }
             ServerEvent::ResponseDone { status, detail } => {
                 self.is_answering = false;
                 if self.goodbye == Goodbye::Asked {
                     self.goodbye = Goodbye::Said;
                 }
-                observe(out, Observation::ResponseDone { status: Label::new(status), detail: Label::new(detail) });
+                observe(
+                    out,
+                    Observation::ResponseDone { status: Label::new(status), detail: Label::new(detail) },
+                );
             }
             ServerEvent::Error { code, param, .. } => {
                 observe(out, Observation::RealtimeError { code: Label::new(code), param: Label::new(param) });

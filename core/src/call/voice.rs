@@ -136,7 +136,7 @@ impl Voice {
         }
         if !self.samples.is_empty() {
             self.bytes.clear();
-            pcm::write_le(&self.samples, &mut self.bytes);
+            pcm::to_le_bytes(&self.samples, &mut self.bytes);
             let bytes = out.write(|arena| write_append(&self.bytes, arena));
             out.push(Action::SendRealtime { link: talk.link(), bytes });
         }
@@ -179,8 +179,8 @@ impl Voice {
     }
 
     /// All of an item's audio has come.
-    pub(super) fn agent_is_done(&mut self, item_id: &str) {
-        self.downlink.item_done(item_id);
+    pub(super) fn agent_is_done(&mut self, now: Instant, item_id: &str, content_index: u32) {
+        self.downlink.item_done(now, item_id, content_index);
     }
 
     pub(super) fn caller_stopped(&mut self, now: Instant) {
@@ -192,7 +192,10 @@ impl Voice {
     pub(super) fn interrupt(&mut self, talk: &mut Talk, out: &mut Actions) {
         self.stopped_at = None;
         let Some(cut) = self.downlink.barge_in() else { return };
-        out.push(Action::Observe(Observation::BargeIn { heard_ms: cut.heard_ms, dropped_ms: cut.dropped_ms }));
+        out.push(Action::Observe(Observation::BargeIn {
+            heard_ms: cut.heard_ms,
+            dropped_ms: cut.dropped_ms,
+        }));
         talk.interrupted(&cut.item_id, cut.content_index, cut.heard_ms, cut.received_ms, out);
     }
 

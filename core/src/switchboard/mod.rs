@@ -47,7 +47,10 @@ enum Link {
     Opening(u32),
     Up,
     /// To be opened again then.
-    Down { failures: u32, retry_at: Instant },
+    Down {
+        failures: u32,
+        retry_at: Instant,
+    },
 }
 
 impl Switchboard {
@@ -133,7 +136,13 @@ impl Switchboard {
         }
     }
 
-    fn ari_down(&mut self, now: Instant, http_status: Option<u16>, fault: Option<IoFault>, out: &mut Actions) {
+    fn ari_down(
+        &mut self,
+        now: Instant,
+        http_status: Option<u16>,
+        fault: Option<IoFault>,
+        out: &mut Actions,
+    ) {
         let failures = match self.link {
             Link::Opening(failures) | Link::Down { failures, .. } => failures,
             Link::Up => {
@@ -164,7 +173,8 @@ impl Switchboard {
     fn call_of(&self, event: &Event<'_>) -> Option<CallId> {
         let channel = event.channel.as_ref().map(|channel| &*channel.id);
         let bridge = event.bridge.as_ref().map(|bridge| &*bridge.id);
-        let by_name = [channel, bridge].into_iter().flatten().find_map(|id| self.owner(ResourceId::parse(id)?));
+        let by_name =
+            [channel, bridge].into_iter().flatten().find_map(|id| self.owner(ResourceId::parse(id)?));
         by_name.or_else(|| self.by_channel.get(channel?).copied())
     }
 
@@ -173,13 +183,7 @@ impl Switchboard {
         Some(id.prefix.call).filter(|call| id.prefix.nonce == self.nonce && self.calls.contains_key(call))
     }
 
-    fn stasis_start(
-        &mut self,
-        event: &Event<'_>,
-        channel: &Channel<'_>,
-        bytes: &[u8],
-        out: &mut Actions,
-    ) {
+    fn stasis_start(&mut self, event: &Event<'_>, channel: &Channel<'_>, bytes: &[u8], out: &mut Actions) {
         if let Some(id) = ResourceId::parse(&channel.id) {
             match self.owner(id) {
                 Some(call) => hand_over(call, bytes, out),
