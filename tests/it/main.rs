@@ -1,0 +1,3 @@
+//! The integration tests of ari-bridge.
+
+mod call_properties;
