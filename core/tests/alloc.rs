@@ -1,5 +1,9 @@
 //! The media path allocates nothing once it is warm: counted, not claimed.
 #![expect(unsafe_code, reason = "a global allocator that counts cannot be written without")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "tests run side by side, so each counts what its own thread does"
+)]
 
 use ari_bridge_core::downlink::{Downlink, Pushed};
 use ari_bridge_core::format::{Encoding, MediaFormat};
