@@ -5,7 +5,6 @@
 //! but a longer pause. Silence is needed all the same: Asterisk sends nothing while the caller's leg sends
 //! nothing, and the server's voice detection only hears the end of a turn in audio that goes on.
 
-use crate::call::Wake;
 use crate::codec::Decoder;
 use crate::format::{Encoding, MODEL_RATE, PTIME_MS};
 use crate::jitter::{JitterBuffer, Pop};
@@ -14,6 +13,7 @@ use crate::pcm::Gain;
 use crate::resample::Resampler;
 use crate::rtp::{MAX_DATAGRAM_BYTES, Packet};
 use crate::time::{Duration, Instant};
+use crate::wake::Wake;
 
 /// How long nothing may come from the caller before silence is put in its place, in milliseconds.
 pub const SILENCE_AFTER_MS: u64 = 60;
