@@ -284,6 +284,16 @@ mod tests {
     }
 
     #[test]
+    fn between_two_items_it_is_the_next_one_that_is_cut() {
+        let mut playout = Playout::new();
+        playout.push("a", 0, &[1; FRAME]);
+        playout.push("b", 0, &[1; FRAME]);
+        frame(&mut playout);
+        let cut = playout.clear().unwrap();
+        assert_eq!((cut.item_id.as_str(), cut.heard_ms, cut.received_ms, cut.dropped_ms), ("b", 0, 20, 20));
+    }
+
+    #[test]
     fn an_item_heard_to_its_end_is_the_last_one_heard() {
         let mut playout = Playout::new();
         playout.push("a", 0, &[1; 250]);

@@ -168,6 +168,35 @@ fn barge_in_in_a_lull_truncates_nothing_and_mutes_the_rest_of_the_item() {
 }
 
 #[test]
+fn the_end_of_the_audio_is_heard_and_no_more_than_that_is_sent() {
+    // The resampler's delay of 5 ms fits behind 15 ms of audio, not behind 16.
+    for (samples, packets) in [(15 * 24, 1), (16 * 24, 2), (20 * 24, 2), (35 * 24, 2), (36 * 24, 3)] {
+        let mut agent = Agent::answered(Encoding::G722, 0);
+        agent.downlink.push_base64(at(0), "a", 0, delta(&vec![9000; samples]).as_bytes());
+        assert_eq!(agent.run().len(), packets, "{samples} samples");
+    }
+}
+
+#[test]
+fn a_talkspurt_begins_without_an_echo_of_what_was_before() {
+    for cut_off in [true, false] {
+        let mut agent = Agent::answered(Encoding::Pcmu, 0);
+        agent.downlink.push_base64(at(0), "a", 0, delta(&[20_000; 1440 + 360]).as_bytes());
+        if cut_off {
+            (1..=3).for_each(|slot| assert!(agent.poll(slot * 20).is_some()));
+            agent.downlink.barge_in().unwrap();
+        } else {
+            agent.run();
+        }
+        agent.downlink.push_base64(at(200), "b", 0, delta(&[0; 960]).as_bytes());
+        let mut datagram = Vec::new();
+        agent.downlink.poll(at(220), &mut datagram).unwrap();
+        let payload = Packet::parse(&datagram).unwrap().payload;
+        assert!(payload.iter().all(|&code| code == 0xFF), "silence, after cut_off = {cut_off}");
+    }
+}
+
+#[test]
 fn a_sample_that_is_split_between_two_deltas_is_put_together() {
     let mut bytes = Vec::new();
     pcm::to_le_bytes(&[0x1234; 960], &mut bytes);
