@@ -102,9 +102,11 @@ pub fn parse(bytes: &[u8]) -> Parse<'_> {
     let connection = find(&headers, "connection");
     let keep_alive =
         if version == 0 { has_token(connection, "keep-alive") } else { !has_token(connection, "close") };
-    let is_upgrade =
-        has_token(connection, "upgrade") && has_token(find(&headers, "upgrade"), "websocket");
-    Parse::Request { request: Request { method, target, query, body, keep_alive, is_upgrade, headers }, consumed }
+    let is_upgrade = has_token(connection, "upgrade") && has_token(find(&headers, "upgrade"), "websocket");
+    Parse::Request {
+        request: Request { method, target, query, body, keep_alive, is_upgrade, headers },
+        consumed,
+    }
 }
 
 /// Digits only: `parse::<usize>` would also take a plus sign.
@@ -118,11 +120,20 @@ fn decimal(text: &str) -> Option<usize> {
 /// Appends a response to `out`. An empty `content_type` leaves that header out.
 pub fn write_response(status: u16, content_type: &str, body: &[u8], keep_alive: bool, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
-    let _ = write!(out, "HTTP/1.1 {status} {}\r\nContent-Length: {}\r\n", reason(status), body.len());
+    let _ = write!(out, "HTTP/1.1 {status} {}\r\n", reason(status));
+    // A 204 has no body and must not tell a length (RFC 9110 §8.6).
+    let body = if status == 204 { b"" } else { body };
+    if status != 204 {
+        let _ = write!(out, "Content-Length: {}\r\n", body.len());
+    }
     if !content_type.is_empty() {
         let _ = write!(out, "Content-Type: {content_type}\r\n");
     }
-    out.extend_from_slice(if keep_alive { b"Connection: keep-alive\r\n\r\n" } else { b"Connection: close\r\n\r\n" });
+    out.extend_from_slice(if keep_alive {
+        b"Connection: keep-alive\r\n\r\n"
+    } else {
+        b"Connection: close\r\n\r\n"
+    });
     out.extend_from_slice(body);
 }
 
@@ -217,8 +228,9 @@ mod tests {
 
     #[test]
     fn an_upgrade_is_told_from_a_plain_get() {
-        let (request, _) =
-            whole(b"GET /ari/events HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        let (request, _) = whole(
+            b"GET /ari/events HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
         assert!(request.is_upgrade);
         let (request, _) = whole(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
         assert!(!request.is_upgrade && !request.keep_alive);
@@ -253,7 +265,7 @@ mod tests {
         assert_eq!(
             String::from_utf8_lossy(&out),
             "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\
-             Connection: keep-alive\r\n\r\n{}HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+             Connection: keep-alive\r\n\r\n{}HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
         );
     }
 
@@ -262,9 +274,9 @@ mod tests {
         assert_eq!(percent_decode("Local%2Fa%40b%25"), "Local/a@b%");
         assert_eq!(percent_decode("a+b%2%zz%"), "a+b%2%zz%");
         assert_eq!(percent_decode("%ff"), "\u{fffd}");
-        assert_eq!(query_pairs("a+b=c%2Bd&&e").collect::<Vec<_>>(), [
-            ("a b".into(), "c+d".into()),
-            ("e".into(), "".into())
-        ]);
+        assert_eq!(
+            query_pairs("a+b=c%2Bd&&e").collect::<Vec<_>>(),
+            [("a b".into(), "c+d".into()), ("e".into(), "".into())]
+        );
     }
 }
