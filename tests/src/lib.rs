@@ -1,4 +1,12 @@
-//! The simulated world of ari-bridge.
+//! What the tests of ari-bridge share.
+//!
+//! [`world`] drives one call by arbitrary bytes, which [`choices`] reads. [`scene`] is the whole bridge between
+//! the stand-ins, in virtual time. [`measure`] says how alike two recordings are, and [`speech`] makes the
+//! voices that are recorded; neither uses the bridge's own codecs or resampler, because what is measured must
+//! not be measured with itself.
 
 pub mod choices;
+pub mod measure;
+pub mod scene;
+pub mod speech;
 pub mod world;
