@@ -44,6 +44,8 @@ pub struct Stage {
     pub no_ports: bool,
     /// Nobody listens where the Realtime server should be.
     pub no_realtime: bool,
+    /// The Realtime server takes the connection and never says a word.
+    pub mute_realtime: bool,
     /// What the agent says when it is told to speak, instead of two tones: 24 kHz.
     pub greeting: Option<Vec<i16>>,
 }
@@ -61,6 +63,7 @@ impl Default for Stage {
             model: "gpt-realtime-2.1-mini".into(),
             no_ports: false,
             no_realtime: false,
+            mute_realtime: false,
             greeting: None,
         }
     }
@@ -195,6 +198,13 @@ impl Scene {
     /// The caller hangs up.
     pub fn hang_up(&mut self, caller: u64) {
         self.to_asterisk(pbx::Input::Hangup { caller });
+    }
+
+    /// The event socket breaks; what happens until it is back, nobody tells.
+    pub fn cut_event_socket(&mut self) {
+        let mut out = pbx::Actions::new();
+        self.asterisk.close_sockets(&mut out);
+        self.perform_asterisk(&out);
     }
 
     /// The process is told to stop.
@@ -510,6 +520,9 @@ impl Scene {
             party.server = Some((realtime, None));
         }
         self.send(Parcel::ToCall(call, Letter::RealtimeUp(link)));
+        if self.stage.mute_realtime {
+            return;
+        }
         let target = format!("/v1/realtime?model={}", self.stage.model);
         let authorization = format!("Bearer {}", self.stage.api_key);
         let opened = server::Input::Opened { target: &target, authorization: Some(&authorization), beta: false };
