@@ -147,7 +147,7 @@ impl Realtime {
         }
     }
 
-    /// Takes one input. What is due by `now` is sent first, at most [`speech::MAX_DELTAS_PER_STEP`] deltas.
+    /// Takes one input. What is due by `now` is sent first, at most eight deltas (1.6 s of audio).
     pub fn step(&mut self, now: Instant, input: Input<'_>, out: &mut Actions) -> Next {
         self.now = now;
         self.speak(out);
