@@ -50,8 +50,14 @@ impl Caller {
     /// How many frames of 20 ms were louder than `rms`: how long somebody spoke to it.
     #[must_use]
     pub fn loud_frames(&self, rms: u16) -> usize {
+        Self::loud_frames_of(&self.heard, rms)
+    }
+
+    /// How many frames of 20 ms of `samples`, 16 kHz, are louder than `rms`.
+    #[must_use]
+    pub fn loud_frames_of(samples: &[i16], rms: u16) -> usize {
         let floor = u64::from(rms) * u64::from(rms) * FRAME_SAMPLES as u64;
-        self.heard.chunks(FRAME_SAMPLES).filter(|frame| energy(frame) > floor).count()
+        samples.chunks(FRAME_SAMPLES).filter(|frame| energy(frame) > floor).count()
     }
 
     /// What it heard, as a WAV file.

@@ -10,6 +10,8 @@
 pub mod asterisk;
 pub mod caller;
 pub mod realtime;
+#[cfg(test)]
+mod tests;
 pub mod wav;
 
 use crate::time::Instant;

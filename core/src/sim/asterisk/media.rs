@@ -93,7 +93,7 @@ impl Heard {
             8 => Some(Self::Encoded(Encoding::Pcma)),
             9 => Some(Self::Encoded(Encoding::G722)),
             10 | 11 => Some(Self::LinearNarrowband),
-            0..=LAST_STATIC_PAYLOAD_TYPE => Some(Self::Nothing),
+            other if other <= LAST_STATIC_PAYLOAD_TYPE => Some(Self::Nothing),
             _ => None,
         }
     }
