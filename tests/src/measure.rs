@@ -48,8 +48,9 @@ pub fn find(heard: &[i16], said: &[i16]) -> Match {
         signal.chunks(COARSE).map(|chunk| chunk.iter().sum::<f32>() / COARSE as f32).collect()
     };
     let (coarse_heard, coarse_said) = (coarse(&heard), coarse(&said));
-    let mut peaks: Vec<(f64, usize)> =
-        (0..coarse_heard.len()).map(|lag| (correlation(&coarse_heard, &coarse_said, lag as isize), lag)).collect();
+    let mut peaks: Vec<(f64, usize)> = (0..coarse_heard.len())
+        .map(|lag| (correlation(&coarse_heard, &coarse_said, lag as isize), lag))
+        .collect();
     peaks.sort_by(|a, b| b.0.total_cmp(&a.0));
 
     let mut best = Match::default();
@@ -148,7 +149,8 @@ pub fn level_above_dbfs(samples: &[i16], hertz: f64) -> f64 {
         .map(|k| {
             let phase = PI * k as f64 / HALF as f64;
             let window = 0.42 + 0.5 * phase.cos() + 0.08 * (2.0 * phase).cos();
-            let low = if k == 0 { 2.0 * cutoff } else { (2.0 * PI * cutoff * k as f64).sin() / (PI * k as f64) };
+            let low =
+                if k == 0 { 2.0 * cutoff } else { (2.0 * PI * cutoff * k as f64).sin() / (PI * k as f64) };
             let delta = f64::from(u8::from(k == 0));
             delta - low * window
         })
@@ -221,7 +223,9 @@ mod tests {
     fn the_level_above_a_frequency_leaves_out_what_lies_below() {
         let tone = |hertz: f64| -> Vec<i16> {
             (0..RATE)
-                .map(|n| (8000.0 * (2.0 * std::f64::consts::PI * hertz * n as f64 / RATE as f64).sin()) as i16)
+                .map(|n| {
+                    (8000.0 * (2.0 * std::f64::consts::PI * hertz * n as f64 / RATE as f64).sin()) as i16
+                })
                 .collect()
         };
         let whole = level_dbfs(&tone(6000.0));
