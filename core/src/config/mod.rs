@@ -5,11 +5,12 @@
 //! variables that hold a secret are never repeated, neither in a fault nor by `Debug`.
 
 mod read;
+mod reader;
 mod secret;
 mod url;
 mod variables;
 
-pub use read::{ConfigFaults, Fault};
+pub use reader::{ConfigFaults, Fault};
 pub use secret::Secret;
 pub use url::Endpoint;
 pub use variables::{Preset, VARIABLES, Variable, env_example, help_text, markdown_table, near_misses};
