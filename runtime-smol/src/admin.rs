@@ -14,7 +14,7 @@ use crate::shared::Shared;
 /// How many connections are served at once; further ones are closed.
 const MAX_CONNECTIONS: usize = 32;
 
-/// How long a request and its answer may take, and how long a connection may be idle.
+/// How long a request and its answer may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the listener rests after an error, such as no file descriptor being free.
@@ -42,54 +42,38 @@ pub(crate) async fn serve(listener: Async<TcpListener>, shared: Arc<Shared>) {
             let _ = converse(stream, &shared_for_task).await;
             open.fetch_sub(1, Ordering::Relaxed);
         };
-        shared.executor.spawn(task).detach();
+        shared.spawn(task);
     }
 }
 
 async fn converse(mut stream: Async<TcpStream>, shared: &Shared) -> io::Result<()> {
-    let mut received = Vec::new();
-    let mut answer = Vec::new();
-    loop {
-        let exchange = exchange(&mut stream, shared, &mut received, &mut answer);
-        let late = async {
-            smol::Timer::after(REQUEST_TIMEOUT).await;
-            Err(io::ErrorKind::TimedOut.into())
-        };
-        if !smol::future::or(exchange, late).await? {
-            return Ok(());
-        }
-    }
+    let exchange = async {
+        let answer = answer(&mut stream, shared).await?;
+        stream.write_all(&answer).await
+    };
+    let late = async {
+        smol::Timer::after(REQUEST_TIMEOUT).await;
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    smol::future::or(exchange, late).await
 }
 
-/// One request and its answer; whether another may follow.
-async fn exchange(
-    stream: &mut Async<TcpStream>,
-    shared: &Shared,
-    received: &mut Vec<u8>,
-    answer: &mut Vec<u8>,
-) -> io::Result<bool> {
-    answer.clear();
-    let go_on = loop {
-        match http::parse(received) {
-            Parse::Incomplete => {
-                let mut chunk = [0; 1024];
-                match stream.read(&mut chunk).await? {
-                    0 => return Ok(false),
-                    n => received.extend_from_slice(chunk.get(..n).unwrap_or_default()),
-                }
-            }
-            Parse::Request { request, consumed } => {
-                shared.respond(&request, answer);
-                let keep_alive = request.keep_alive;
-                received.drain(..consumed);
-                break keep_alive;
-            }
+/// Reads one request; what it is answered says that the connection is closed afterwards.
+async fn answer(stream: &mut Async<TcpStream>, shared: &Shared) -> io::Result<Vec<u8>> {
+    let (mut received, mut chunk) = (Vec::new(), [0; 1024]);
+    loop {
+        match http::parse(&received) {
+            Parse::Incomplete => {}
+            Parse::Request { request, .. } => return Ok(shared.respond(request.method, request.target)),
             Parse::Bad(why) => {
-                http::write_response(400, "text/plain", why.as_bytes(), false, answer);
-                break false;
+                let mut answer = Vec::new();
+                http::write_response(400, "text/plain", why.as_bytes(), false, &mut answer);
+                return Ok(answer);
             }
         }
-    };
-    stream.write_all(answer).await?;
-    Ok(go_on)
+        match stream.read(&mut chunk).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => received.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+        }
+    }
 }

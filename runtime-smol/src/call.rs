@@ -297,7 +297,7 @@ impl Driver {
         if let Some(index) = self.links.iter().position(|l| l.id == link)
             && let Some(socket) = self.links.swap_remove(index).into_socket()
         {
-            self.shared.executor.spawn(socket.close(code)).detach();
+            self.shared.spawn(async move { socket.close(code, "").await });
         }
     }
 }

@@ -23,12 +23,8 @@ pub(crate) struct Leg {
 }
 
 impl Leg {
-    /// Binds to `local`; if that fails the lease comes back with the reason.
-    pub(crate) fn bind(id: LegId, local: SocketAddr, lease: Lease) -> Result<Self, (io::Error, Lease)> {
-        match Async::<UdpSocket>::bind(local) {
-            Ok(socket) => Ok(Self { id, socket, _lease: lease }),
-            Err(error) => Err((error, lease)),
-        }
+    pub(crate) const fn new(id: LegId, socket: Async<UdpSocket>, lease: Lease) -> Self {
+        Self { id, socket, _lease: lease }
     }
 
     /// Sends now or not at all: when the system has no room, a frame that waits would only be late.

@@ -10,7 +10,9 @@
 
 mod admin;
 mod call;
+mod check;
 mod clock;
+pub mod demo;
 mod leg;
 mod link;
 mod mailbox;
@@ -18,8 +20,10 @@ mod requests;
 mod service;
 mod shared;
 mod socket;
+pub mod standin;
 mod switchboard;
 mod websocket;
 
+pub use check::check;
 pub use service::{RunError, Service, run};
 pub use shared::Watch;

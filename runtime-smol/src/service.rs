@@ -74,7 +74,8 @@ impl Service {
     /// As [`Service::start`].
     pub fn start_watched(config: Config, watch: Option<Watch>) -> Result<Self, RunError> {
         let admin_bind = config.admin_bind;
-        let shared = Arc::new(Shared::new(config, watch)?);
+        let executor: Arc<Executor<'static>> = Arc::default();
+        let shared = Arc::new(Shared::new(config, watch, &executor)?);
         let listener = admin::bind(admin_bind).map_err(|error| RunError::Admin(admin_bind, error))?;
         let admin = listener.get_ref().local_addr().map_err(|error| RunError::Admin(admin_bind, error))?;
         let (post, mailbox) = mailbox();
@@ -82,11 +83,11 @@ impl Service {
         // Closed when the switchboard is done, which ends the threads that help.
         let (running, ended) = smol::channel::bounded::<()>(1);
         for n in 1..threads() {
-            help(n, shared.executor.clone(), ended.clone()).map_err(RunError::Threads)?;
+            help(n, executor.clone(), ended.clone()).map_err(RunError::Threads)?;
         }
         let main = move || {
-            let listening = shared.executor.spawn(admin::serve(listener, shared.clone()));
-            smol::block_on(shared.executor.run(driver.run()));
+            let listening = executor.spawn(admin::serve(listener, shared));
+            smol::block_on(executor.run(driver.run()));
             drop((listening, running));
         };
         let thread = std::thread::Builder::new()

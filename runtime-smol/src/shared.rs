@@ -1,5 +1,6 @@
 //! What all calls of a process have in common.
 
+use ari_bridge_core::admin::{self, Health};
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::config::Config;
 use ari_bridge_core::id::{CallId, LegId};
@@ -8,10 +9,10 @@ use ari_bridge_core::observe::{Observation, Severity};
 use ari_bridge_core::ports::PortPool;
 use async_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use futures_rustls::rustls::ClientConfig;
-use smol::Executor;
+use smol::{Async, Executor};
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::leg::Leg;
 use crate::requests::Requests;
@@ -24,11 +25,13 @@ pub type Watch = Arc<dyn Fn(Option<CallId>, &Observation) + Send + Sync>;
 /// The common ground.
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    pub(crate) executor: Arc<Executor<'static>>,
+    /// Not a strong reference: the executor owns the tasks that own this, and ends them with the service.
+    executor: Weak<Executor<'static>>,
     pub(crate) requests: Requests,
     pub(crate) realtime: Arc<Target>,
     pub(crate) events: Arc<Target>,
-    pub(crate) metrics: Arc<Metrics>,
+    metrics: Metrics,
+    health: Mutex<Health>,
     ports: Arc<Mutex<PortPool>>,
     watch: Option<Watch>,
 }
@@ -41,13 +44,13 @@ pub(crate) struct Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).give_back(self.port);
+        lock(&self.pool).release(self.port);
     }
 }
 
 impl Shared {
     /// Reads the CA file, starts the request threads and opens nothing yet.
-    pub(crate) fn new(config: Config, watch: Option<Watch>) -> Result<Self, RunError> {
+    pub(crate) fn new(config: Config, watch: Option<Watch>, executor: &Arc<Executor<'static>>) -> Result<Self, RunError> {
         let private_ca = read_ca(&config)?;
         let requests = Requests::start(config.ari.authorization().expose().to_owned(), private_ca.as_deref())
             .map_err(RunError::Threads)?;
@@ -58,45 +61,48 @@ impl Shared {
         };
         let (first, last) = (config.rtp.port_start, config.rtp.port_end);
         Ok(Self {
-            executor: Arc::default(),
+            executor: Arc::downgrade(executor),
             requests,
             realtime: Arc::new(realtime_target(&config, public)),
             events: Arc::new(events_target(&config, trusted)),
-            metrics: Arc::new(Metrics::new()),
+            metrics: Metrics::new(),
+            health: Mutex::default(),
             ports: Arc::new(Mutex::new(PortPool::new(first, last))),
             watch,
             config,
         })
     }
 
-    /// Binds a media socket to a free port of the range. A port that the pool holds free but the system does
-    /// not belongs to another program: it is passed over, and counted.
+    /// Binds a media socket to a free port of the range. A port that is free here but not in the system
+    /// belongs to another program: it is passed over, and counted.
     pub(crate) fn bind_media(&self, leg: LegId) -> Result<(Leg, SocketAddr), IoFault> {
-        // Kept until a socket is bound, so that the pool gives another one each time.
-        let mut passed_over = Vec::new();
-        for _ in 0..self.config.rtp.ports() {
-            let lease = self.lease().ok_or(IoFault::NoPort)?;
-            let local = SocketAddr::new(self.config.rtp.bind, lease.port);
-            match Leg::bind(leg, local, lease) {
-                Ok(bound) => return Ok((bound, local)),
-                Err((error, lease)) if error.kind() == io::ErrorKind::AddrInUse => {
-                    self.metrics.port_busy();
-                    passed_over.push(lease);
+        let mut pool = lock(&self.ports);
+        while let Some(port) = pool.next() {
+            let local = SocketAddr::new(self.config.rtp.bind, port);
+            match Async::<UdpSocket>::bind(local) {
+                Ok(socket) => {
+                    pool.taken(port);
+                    return Ok((Leg::new(leg, socket, Lease { pool: self.ports.clone(), port }), local));
                 }
-                Err((error, _)) => return Err(crate::socket::fault(&error)),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    pool.busy(port);
+                    self.metrics.port_busy();
+                }
+                Err(error) => {
+                    pool.release(port);
+                    return Err(crate::socket::fault(&error));
+                }
             }
         }
         Err(IoFault::NoPort)
     }
 
-    fn lease(&self) -> Option<Lease> {
-        let port = self.ports.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Lease { pool: self.ports.clone(), port })
-    }
-
     /// Logs, counts, and tells who watches.
     pub(crate) fn observe(&self, call: Option<CallId>, observation: &Observation) {
         self.metrics.observe(observation);
+        if call.is_none() {
+            lock(&self.health).observe(observation);
+        }
         match observation.severity() {
             Severity::Count => {}
             Severity::Debug => tracing::debug!("{observation}"),
@@ -107,6 +113,23 @@ impl Shared {
         if let Some(watch) = &self.watch {
             watch(call, observation);
         }
+    }
+
+    /// Runs `task` in the background, until its end or that of the service.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(executor) = self.executor.upgrade() {
+            executor.spawn(task).detach();
+        }
+    }
+
+    /// From now on no calls are taken.
+    pub(crate) fn stopping(&self) {
+        lock(&self.health).stopping();
+    }
+
+    /// Answers a request to the admin listener.
+    pub(crate) fn respond(&self, method: &str, path: &str) -> Vec<u8> {
+        admin::respond(method, path, &lock(&self.health), &self.metrics).encode(method)
     }
 }
 
@@ -148,8 +171,7 @@ pub(crate) fn events_target(config: &Config, tls: Arc<ClientConfig>) -> Target {
     }
 }
 
-impl Shared {
-    pub(crate) fn respond(&self, _request: &ari_bridge_core::http::Request<'_>, out: &mut Vec<u8>) {
-        ari_bridge_core::http::write_response(200, "text/plain", self.metrics.encode().as_bytes(), true, out);
-    }
+/// A panic elsewhere leaves these values whole: nothing is half done under the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

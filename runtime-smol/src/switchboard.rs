@@ -156,7 +156,10 @@ impl Driver {
                 self.calls.remove(&call);
                 self.step(Input::CallPanicked { call });
             }
-            Notice::Drain => self.step(Input::Drain),
+            Notice::Drain => {
+                self.shared.stopping();
+                self.step(Input::Drain);
+            }
         }
         true
     }
@@ -243,7 +246,7 @@ impl Driver {
             });
         };
         let span = tracing::info_span!("call", id = %ids);
-        self.shared.executor.spawn(contained.instrument(span)).detach();
+        self.shared.spawn(contained.instrument(span));
     }
 }
 

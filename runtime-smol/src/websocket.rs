@@ -119,10 +119,10 @@ impl WebSocket {
     }
 
     /// Says goodbye and waits a moment for the peer to say it too. To be run in the background.
-    pub(crate) async fn close(self, code: u16) {
+    pub(crate) async fn close(self, code: u16, reason: &str) {
         let Some(mut stream) = self.stream else { return };
         let farewell = async {
-            let frame = CloseFrame { code: CloseCode::from(code), reason: "".into() };
+            let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
             if stream.send(Message::Close(Some(frame))).await.is_ok() {
                 while let Some(Ok(_)) = stream.next().await {}
             }
