@@ -3,7 +3,6 @@
 //! Names and shapes are those of the API description that Asterisk serves (`/ari/api-docs`, read at 22.10.1).
 //! Unknown events and fields are ignored; an optional field may be absent or null.
 
-use crate::call::Method;
 use crate::format::MediaFormat;
 use crate::id::ResourceId;
 use crate::json::{Text, or_default};
@@ -163,6 +162,29 @@ fn variable(reply: &[u8]) -> Option<Text<'_>> {
 
 fn port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|&port| port != 0)
+}
+
+/// An HTTP method that ARI uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// GET
+    Get,
+    /// POST
+    Post,
+    /// DELETE
+    Delete,
+}
+
+impl Method {
+    /// As it stands in a request line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// A request to ARI.

@@ -296,3 +296,6 @@ impl Rtp {
         self.next_sequence = self.next_sequence.wrapping_add(1);
     }
 }
+
+#[cfg(test)]
+mod tests;

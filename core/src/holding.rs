@@ -24,6 +24,8 @@ pub(crate) struct Holding {
     there: There,
     released: bool,
     in_flight: bool,
+    /// When the last request to let it go was sent: its 404 tells of no later moment, however late it comes.
+    asked_at: Instant,
     /// It showed itself while a request to let it go was in flight, so that one's 404 proves nothing.
     seen_since: bool,
     retry_at: Option<Instant>,
@@ -57,6 +59,7 @@ impl Holding {
             there: There::No,
             released: false,
             in_flight: false,
+            asked_at: Instant::START,
             seen_since: false,
             retry_at: None,
             tries: 0,
@@ -138,7 +141,10 @@ impl Holding {
             There::No | There::Abandoned => false,
         };
         let send = self.released && !self.in_flight && self.retry_at.is_none() && known_enough;
-        self.in_flight |= send;
+        if send {
+            self.in_flight = true;
+            self.asked_at = now;
+        }
         send
     }
 
@@ -150,8 +156,8 @@ impl Holding {
             (200..=299, _) => self.gone(),
             // It was not there when we asked, and has come since, or may still come.
             (404, _) if seen_since => {}
-            (404, Create::Unknown { until }) if self.there == There::Maybe && now < until => {
-                self.retry_at = Some(until);
+            (404, Create::Unknown { until }) if self.there == There::Maybe && self.asked_at < until => {
+                self.retry_at = Some(until).filter(|&until| now < until);
             }
             // 409: a channel that is not in our application any more is not ours to let go.
             (404 | 409, _) => self.gone(),
@@ -241,6 +247,19 @@ mod tests {
         assert!(!holding.poll(again, false), "a peer's time-out fires on Timer only");
         assert!(holding.poll(again, true));
         holding.let_go_replied(404, again);
+        assert!(holding.is_settled());
+    }
+
+    #[test]
+    fn a_404_that_comes_late_still_tells_of_the_moment_at_which_it_was_asked() {
+        let mut holding = asked_for();
+        holding.create_failed(T0);
+        holding.release();
+        assert!(holding.poll(T0, false));
+        let late = T0 + CREATE_UNKNOWN_FOR + Duration::from_secs(1);
+        holding.let_go_replied(404, late);
+        assert!(holding.poll(late, false), "what was made in between is still there");
+        holding.let_go_replied(404, late);
         assert!(holding.is_settled());
     }
 

@@ -102,9 +102,11 @@ pub fn parse(bytes: &[u8]) -> Parse<'_> {
     let connection = find(&headers, "connection");
     let keep_alive =
         if version == 0 { has_token(connection, "keep-alive") } else { !has_token(connection, "close") };
-    let is_upgrade =
-        has_token(connection, "upgrade") && has_token(find(&headers, "upgrade"), "websocket");
-    Parse::Request { request: Request { method, target, query, body, keep_alive, is_upgrade, headers }, consumed }
+    let is_upgrade = has_token(connection, "upgrade") && has_token(find(&headers, "upgrade"), "websocket");
+    Parse::Request {
+        request: Request { method, target, query, body, keep_alive, is_upgrade, headers },
+        consumed,
+    }
 }
 
 /// Digits only: `parse::<usize>` would also take a plus sign.
@@ -122,7 +124,11 @@ pub fn write_response(status: u16, content_type: &str, body: &[u8], keep_alive: 
     if !content_type.is_empty() {
         let _ = write!(out, "Content-Type: {content_type}\r\n");
     }
-    out.extend_from_slice(if keep_alive { b"Connection: keep-alive\r\n\r\n" } else { b"Connection: close\r\n\r\n" });
+    out.extend_from_slice(if keep_alive {
+        b"Connection: keep-alive\r\n\r\n"
+    } else {
+        b"Connection: close\r\n\r\n"
+    });
     out.extend_from_slice(body);
 }
 
@@ -217,8 +223,9 @@ mod tests {
 
     #[test]
     fn an_upgrade_is_told_from_a_plain_get() {
-        let (request, _) =
-            whole(b"GET /ari/events HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        let (request, _) = whole(
+            b"GET /ari/events HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
         assert!(request.is_upgrade);
         let (request, _) = whole(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
         assert!(!request.is_upgrade && !request.keep_alive);
@@ -262,9 +269,9 @@ mod tests {
         assert_eq!(percent_decode("Local%2Fa%40b%25"), "Local/a@b%");
         assert_eq!(percent_decode("a+b%2%zz%"), "a+b%2%zz%");
         assert_eq!(percent_decode("%ff"), "\u{fffd}");
-        assert_eq!(query_pairs("a+b=c%2Bd&&e").collect::<Vec<_>>(), [
-            ("a b".into(), "c+d".into()),
-            ("e".into(), "".into())
-        ]);
+        assert_eq!(
+            query_pairs("a+b=c%2Bd&&e").collect::<Vec<_>>(),
+            [("a b".into(), "c+d".into()), ("e".into(), "".into())]
+        );
     }
 }

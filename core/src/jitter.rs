@@ -186,3 +186,186 @@ impl JitterBuffer {
         stream.next
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SSRC: u32 = 0xA57E;
+
+    fn packet(sequence: u16, payload: &[u8]) -> Packet<'_> {
+        Packet { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: SSRC, payload }
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    /// A buffer and what it says: "5" for a packet (its payload is its sequence number), "lost 2" for a hole.
+    #[derive(Default)]
+    struct Line(JitterBuffer);
+
+    impl Line {
+        fn push(&mut self, millis: u64, sequence: u16) -> Result<(), RtpDrop> {
+            self.0.push(at(millis), &packet(sequence, &sequence.to_be_bytes()))
+        }
+
+        fn pop_all(&mut self, millis: u64) -> Vec<String> {
+            let mut payload = Vec::new();
+            let mut said = Vec::new();
+            while let Some(pop) = self.0.pop(at(millis), &mut payload) {
+                said.push(match pop {
+                    Pop::Packet => u16::from_be_bytes(payload[..].try_into().unwrap()).to_string(),
+                    Pop::Lost { packets } => format!("lost {packets}"),
+                });
+            }
+            said
+        }
+
+        fn hear(&mut self, millis: u64, sequence: u16) -> Vec<String> {
+            assert_eq!(self.push(millis, sequence), Ok(()), "packet {sequence}");
+            self.pop_all(millis)
+        }
+    }
+
+    #[test]
+    fn on_a_clean_line_each_packet_comes_out_at_once() {
+        let mut line = Line::default();
+        for n in 0..200u16 {
+            assert_eq!(
+                line.hear(u64::from(n) * 20, 65_500u16.wrapping_add(n)),
+                [65_500u16.wrapping_add(n).to_string()]
+            );
+            assert_eq!(line.0.deadline(), None);
+        }
+    }
+
+    #[test]
+    fn an_overtaken_packet_is_waited_for() {
+        let mut line = Line::default();
+        line.hear(0, 10);
+        assert!(line.hear(20, 12).is_empty());
+        assert_eq!(line.0.deadline(), Some(at(60)));
+        assert!(line.pop_all(59).is_empty());
+        assert_eq!(line.hear(59, 11), ["11", "12"]);
+        assert_eq!(line.0.deadline(), None);
+    }
+
+    #[test]
+    fn a_hole_is_given_up_after_the_hold_and_what_comes_then_is_late() {
+        let mut line = Line::default();
+        line.hear(0, 10);
+        line.hear(20, 13);
+        line.hear(40, 14);
+        assert_eq!(line.pop_all(60), ["lost 2", "13", "14"]);
+        assert_eq!(line.push(61, 12), Err(RtpDrop::Late));
+        assert_eq!(line.push(61, 13), Err(RtpDrop::Duplicate));
+        assert_eq!(line.hear(80, 15), ["15"]);
+    }
+
+    #[test]
+    fn two_holes_are_waited_for_each_from_its_own_packets() {
+        let mut line = Line::default();
+        line.hear(0, 10);
+        line.hear(20, 12);
+        line.hear(50, 14);
+        assert_eq!(line.pop_all(60), ["lost 1", "12"]);
+        assert_eq!(line.0.deadline(), Some(at(90)));
+        assert_eq!(line.pop_all(90), ["lost 1", "14"]);
+    }
+
+    #[test]
+    fn a_packet_that_comes_twice_is_taken_once() {
+        let mut line = Line::default();
+        line.hear(0, 10);
+        assert_eq!(line.push(1, 10), Err(RtpDrop::Duplicate));
+        line.hear(20, 12);
+        assert_eq!(line.push(21, 12), Err(RtpDrop::Duplicate));
+    }
+
+    #[test]
+    fn the_sequence_wraps_with_a_hole_across_the_end() {
+        let mut line = Line::default();
+        line.hear(0, 65_534);
+        assert!(line.hear(20, 0).is_empty());
+        assert_eq!(line.hear(30, 65_535), ["65535", "0"]);
+        assert_eq!(line.push(31, 65_534), Err(RtpDrop::Duplicate));
+    }
+
+    #[test]
+    fn another_ssrc_is_another_stream() {
+        let mut line = Line::default();
+        line.hear(0, 10);
+        line.hear(20, 12);
+        let other = Packet { ssrc: 1, ..packet(40_000, &[0, 1]) };
+        assert_eq!(line.0.push(at(25), &other), Ok(()));
+        assert_eq!(line.pop_all(25), ["1"], "the held packet of the old stream is gone");
+        assert_eq!(line.0.deadline(), None);
+    }
+
+    #[test]
+    fn a_jump_is_believed_when_the_next_packet_confirms_it() {
+        for jump in [RESTART_PACKETS + 1, 30_000, 0u16.wrapping_sub(RESTART_PACKETS + 3)] {
+            let mut line = Line::default();
+            line.hear(0, 10);
+            let there = 11u16.wrapping_add(jump);
+            assert_eq!(line.push(20, there), Err(RtpDrop::Late));
+            assert_eq!(line.hear(25, 11), ["11"], "one stray packet changes nothing");
+            let after = there.wrapping_add(1);
+            assert_eq!(line.push(40, after), Err(RtpDrop::Late), "not in sequence: a good one came between");
+            assert_eq!(line.hear(60, after.wrapping_add(1)), [after.wrapping_add(1).to_string()]);
+        }
+    }
+
+    #[test]
+    fn a_long_burst_of_loss_is_loss() {
+        let mut line = Line::default();
+        line.hear(0, 10);
+        line.hear(20, 10 + RESTART_PACKETS);
+        assert_eq!(line.pop_all(60), ["lost 999", "1010"]);
+    }
+
+    #[test]
+    fn a_full_buffer_gives_the_hole_up_at_once() {
+        let mut line = Line::default();
+        line.hear(0, 10);
+        for n in 0..MAX_HELD as u16 - 1 {
+            assert!(line.hear(1, 12 + n).is_empty());
+        }
+        assert_eq!(line.hear(1, 40).len(), MAX_HELD, "one hole, and all but the one behind the second");
+        assert_eq!(line.0.deadline(), Some(at(41)));
+    }
+
+    #[test]
+    fn who_never_pops_is_told_and_costs_no_memory() {
+        let mut line = Line::default();
+        let refused = (0..100).filter(|&n| line.push(0, n) == Err(RtpDrop::Late)).count();
+        assert_eq!(refused, 100 - MAX_HELD);
+    }
+
+    proptest! {
+        /// Whatever order, loss and duplication: what comes out ascends, each packet at most once, and packets
+        /// and losses together account for the whole range.
+        #[test]
+        fn what_comes_out_is_in_order_and_accounted_for(
+            first: u16, order in proptest::collection::vec((0u16..300, 0u64..30), 1..300),
+        ) {
+            let mut line = Line::default();
+            let mut now = 0;
+            let mut expected = None;
+            for (n, wait) in order {
+                now += wait;
+                let _ = line.push(now, first.wrapping_add(n));
+                for said in line.pop_all(now) {
+                    let next: u16 = expected.unwrap_or_else(|| said.parse().unwrap());
+                    expected = Some(match said.strip_prefix("lost ") {
+                        Some(lost) => next.wrapping_add(lost.parse::<u16>().unwrap()),
+                        None => { prop_assert_eq!(said.parse::<u16>().unwrap(), next); next.wrapping_add(1) }
+                    });
+                }
+                prop_assert!(line.0.deadline().is_none_or(|due| due > at(now)), "after popping, a deadline is ahead");
+            }
+        }
+    }
+}

@@ -3,7 +3,8 @@
 //! An observation never carries what a caller or a model said, nor a number, so that logs and metrics made
 //! from them are safe to keep.
 
-use crate::call::{EndReason, IoFault, Outcome};
+use crate::fault::IoFault;
+use crate::outcome::{EndReason, Outcome};
 use crate::time::Duration;
 use core::fmt;
 

@@ -218,3 +218,146 @@ impl Playout {
 pub(crate) fn bounded(id: &str) -> &str {
     id.get(..id.floor_char_boundary(MAX_ITEM_ID_BYTES)).unwrap_or(id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FRAME: usize = MODEL_FRAME_SAMPLES;
+
+    fn frame(playout: &mut Playout) -> ([i16; FRAME], usize) {
+        let mut frame = [-1; FRAME];
+        let taken = playout.next_frame(&mut frame);
+        (frame, taken)
+    }
+
+    #[test]
+    fn frames_come_in_order_and_the_last_is_filled_with_silence() {
+        let mut playout = Playout::new();
+        assert_eq!(playout.push("a", 0, &[1; 400]), Pushed::Queued);
+        assert_eq!(playout.push("a", 0, &[2; 200]), Pushed::Queued);
+        let (first, taken) = frame(&mut playout);
+        assert_eq!((taken, first[399], first[400], first[479]), (FRAME, 1, 2, 2));
+        let (last, taken) = frame(&mut playout);
+        assert_eq!((taken, last[119], last[120], last[479]), (120, 2, 0, 0));
+        assert_eq!(frame(&mut playout), ([0; FRAME], 0));
+    }
+
+    #[test]
+    fn barge_in_tells_what_was_heard_of_what_was_received() {
+        let mut playout = Playout::new();
+        playout.push("a", 0, &[1; 24 * 100]);
+        frame(&mut playout);
+        frame(&mut playout);
+        let cut = playout.clear().unwrap();
+        assert_eq!((cut.item_id.as_str(), cut.content_index), ("a", 0));
+        assert_eq!((cut.heard_ms, cut.received_ms, cut.dropped_ms), (40, 100, 60));
+        assert_eq!(playout.queued_ms(), 0);
+        assert_eq!(playout.clear(), None);
+    }
+
+    #[test]
+    fn what_still_comes_of_an_interrupted_item_is_dropped_and_the_next_item_is_heard() {
+        let mut playout = Playout::new();
+        playout.push("a", 0, &[1; 2400]);
+        playout.push("b", 0, &[2; 2400]);
+        frame(&mut playout);
+        assert_eq!(playout.clear().unwrap().item_id, "a");
+        assert_eq!(playout.push("a", 0, &[3; 2400]), Pushed::Muted);
+        assert_eq!(playout.push("b", 1, &[3; 2400]), Pushed::Muted);
+        assert_eq!(playout.push("c", 0, &[4; 2400]), Pushed::Queued);
+        assert_eq!(frame(&mut playout).0, [4; FRAME]);
+    }
+
+    #[test]
+    fn the_ledger_follows_the_queue_from_item_to_item() {
+        let mut playout = Playout::new();
+        playout.push("a", 0, &[1; 24 * 30]);
+        playout.push("a", 1, &[1; 24 * 30]);
+        playout.push("b", 0, &[1; 24 * 30]);
+        frame(&mut playout);
+        frame(&mut playout);
+        let cut = playout.clear().unwrap();
+        assert_eq!((cut.item_id.as_str(), cut.content_index), ("a", 1));
+        assert_eq!((cut.heard_ms, cut.received_ms, cut.dropped_ms), (10, 30, 50));
+    }
+
+    #[test]
+    fn between_two_items_it_is_the_next_one_that_is_cut() {
+        let mut playout = Playout::new();
+        playout.push("a", 0, &[1; FRAME]);
+        playout.push("b", 0, &[1; FRAME]);
+        frame(&mut playout);
+        let cut = playout.clear().unwrap();
+        assert_eq!((cut.item_id.as_str(), cut.heard_ms, cut.received_ms, cut.dropped_ms), ("b", 0, 20, 20));
+    }
+
+    #[test]
+    fn an_item_heard_to_its_end_is_the_last_one_heard() {
+        let mut playout = Playout::new();
+        playout.push("a", 0, &[1; 250]);
+        frame(&mut playout);
+        let cut = playout.clear().unwrap();
+        assert_eq!((cut.heard_ms, cut.received_ms, cut.dropped_ms), (10, 10, 0));
+    }
+
+    #[test]
+    fn a_full_queue_drops_the_end_of_the_item_and_says_so() {
+        let mut playout = Playout::new();
+        let minute = vec![1; 24 * 60_000];
+        for _ in 0..5 {
+            assert_eq!(playout.push("a", 0, &minute), Pushed::Queued);
+        }
+        assert_eq!(playout.queued_ms(), MAX_QUEUED_MS);
+        assert_eq!(playout.push("a", 0, &[1; 25]), Pushed::Full { dropped_ms: 2 });
+        frame(&mut playout);
+        assert_eq!(playout.push("a", 0, &[1; 24]), Pushed::Full { dropped_ms: 1 }, "no hole in mid-item");
+        assert_eq!(playout.push("b", 0, &[1; 24]), Pushed::Queued);
+        assert_eq!(playout.clear().unwrap().heard_ms, 20);
+    }
+
+    #[test]
+    fn neither_items_nor_muted_names_grow_without_bound() {
+        let mut playout = Playout::new();
+        let long = "x".repeat(100_000);
+        for n in 0..1000 {
+            playout.push(&format!("{n}{long}"), 0, &[1]);
+        }
+        assert_eq!((playout.items.len(), playout.queue.len()), (MAX_ITEMS, MAX_ITEMS));
+        playout.clear();
+        assert_eq!(playout.muted.len(), MAX_MUTED);
+        assert!(playout.muted.iter().all(|id| id.len() <= MAX_ITEM_ID_BYTES));
+        assert_eq!(
+            playout.push(&format!("63{long}"), 0, &[1]),
+            Pushed::Muted,
+            "a cut name is told from others"
+        );
+    }
+
+    proptest! {
+        /// Whatever is pushed, sent and cleared in whatever order: heard <= received, and no sample is made or lost.
+        #[test]
+        fn the_ledger_balances(story in proptest::collection::vec((0u8..8, 0u8..5, 0usize..3000), 1..80)) {
+            let mut playout = Playout::new();
+            let (mut queued, mut sent) = (0, 0);
+            for (what, item, samples) in story {
+                match what {
+                    0 => {
+                        if let Some(cut) = playout.clear() {
+                            prop_assert!(cut.heard_ms <= cut.received_ms);
+                            prop_assert_eq!(cut.dropped_ms, (queued - sent) as u64 / SAMPLES_PER_MS);
+                        }
+                        (queued, sent) = (0, 0);
+                    }
+                    1..=3 => sent += frame(&mut playout).1,
+                    _ => if playout.push(&item.to_string(), 0, &vec![1; samples]) == Pushed::Queued {
+                        queued += samples;
+                    },
+                }
+                prop_assert_eq!(playout.queue.len(), queued - sent);
+                prop_assert_eq!(playout.items.iter().map(|item| item.queued).sum::<u64>(), (queued - sent) as u64);
+            }
+        }
+    }
+}

@@ -1,1 +1,4 @@
-//! tests
+//! The simulated world of ari-bridge.
+
+pub mod choices;
+pub mod world;

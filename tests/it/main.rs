@@ -1,0 +1,4 @@
+//! The integration tests of ari-bridge.
+
+mod call_properties;
+mod tidy;
