@@ -120,7 +120,12 @@ fn decimal(text: &str) -> Option<usize> {
 /// Appends a response to `out`. An empty `content_type` leaves that header out.
 pub fn write_response(status: u16, content_type: &str, body: &[u8], keep_alive: bool, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
-    let _ = write!(out, "HTTP/1.1 {status} {}\r\nContent-Length: {}\r\n", reason(status), body.len());
+    let _ = write!(out, "HTTP/1.1 {status} {}\r\n", reason(status));
+    // A 204 has no body and must not tell a length (RFC 9110 §8.6).
+    let body = if status == 204 { b"" } else { body };
+    if status != 204 {
+        let _ = write!(out, "Content-Length: {}\r\n", body.len());
+    }
     if !content_type.is_empty() {
         let _ = write!(out, "Content-Type: {content_type}\r\n");
     }
@@ -260,7 +265,7 @@ mod tests {
         assert_eq!(
             String::from_utf8_lossy(&out),
             "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\
-             Connection: keep-alive\r\n\r\n{}HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+             Connection: keep-alive\r\n\r\n{}HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
         );
     }
 

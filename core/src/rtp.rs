@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_header_alone_is_a_packet_without_audio() {
-        assert_eq!(Packet::parse(&PLAIN[..12]).unwrap().payload, []);
+        assert!(Packet::parse(&PLAIN[..12]).unwrap().payload.is_empty());
     }
 
     #[test]
