@@ -155,15 +155,16 @@ pub fn run(out: &Path) -> Result<Report, DemoError> {
     let dialled = asterisk.now();
     timeline.add(started.elapsed(), "the caller dials 100".to_owned());
     asterisk.dial(CALLER, "+4930123456", "100");
-    let answered = |seen: &CallerSeen| seen.states.iter().any(|(_, state)| *state == CallerState::Answered);
-    asterisk.wait(CALLER, PATIENCE, answered);
+    asterisk.wait(CALLER, PATIENCE, |seen| is(seen, CallerState::Answered) || is_over(seen));
     let caller = Caller::recorded();
     timeline.add(started.elapsed(), "the caller begins to speak".to_owned());
     let spoke = asterisk.speak(CALLER, caller.speech());
     let speech = Duration::from_secs_f64(caller.speech().len() as f64 / f64::from(EAR_RATE));
-    asterisk.wait(CALLER, speech + PATIENCE, |seen| has_finished(seen.ear.heard()));
-    timeline.add(started.elapsed(), "the caller hangs up".to_owned());
-    asterisk.hang_up(CALLER);
+    asterisk.wait(CALLER, speech + PATIENCE, |seen| has_finished(seen.ear.heard()) || is_over(seen));
+    if !is_over(&asterisk.seen(CALLER)) {
+        timeline.add(started.elapsed(), "the caller hangs up".to_owned());
+        asterisk.hang_up(CALLER);
+    }
     let seen = asterisk.seen(CALLER);
     service.drain();
     service.join().map_err(DemoError::Run)?;
@@ -197,6 +198,15 @@ fn config(ari_url: &str, realtime_url: &str) -> Result<Config, ConfigFaults> {
     })
 }
 
+fn is(seen: &CallerSeen, wanted: CallerState) -> bool {
+    seen.states.iter().any(|(_, state)| *state == wanted)
+}
+
+/// Whether the bridge has no more to do with the call.
+fn is_over(seen: &CallerSeen) -> bool {
+    is(seen, CallerState::InDialplan) || is(seen, CallerState::Gone)
+}
+
 /// Whether the agent spoke and is done.
 fn has_finished(heard: &[i16]) -> bool {
     let loud = |frame: &[i16]| rms(frame) > f64::from(SPEECH_RMS);
@@ -221,8 +231,12 @@ fn placed(audio: &[i16], at: Instant, start: Instant) -> Vec<i16> {
 }
 
 fn record(out: &Path, left: &[i16], right: &[i16]) -> Result<(), hound::Error> {
-    let spec =
-        hound::WavSpec { channels: 2, sample_rate: EAR_RATE, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let spec = hound::WavSpec {
+        channels: 2,
+        sample_rate: EAR_RATE,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
     let mut file = hound::WavWriter::create(out, spec)?;
     for n in 0..left.len().max(right.len()) {
         file.write_sample(left.get(n).copied().unwrap_or(0))?;

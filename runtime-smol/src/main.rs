@@ -14,9 +14,6 @@ const FAILED: u8 = 1;
 /// The settings cannot be used.
 const MISCONFIGURED: u8 = 2;
 
-/// What is logged unless `RUST_LOG` says otherwise.
-const LOGGED: &str = "info";
-
 #[derive(Parser)]
 #[command(name = "ari-bridge", version, about = "A voice agent on a telephone line: Asterisk on one side, a Realtime model on the other", after_help = EXAMPLES, after_long_help = long_help())]
 struct Cli {
@@ -55,8 +52,10 @@ fn long_help() -> String {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    init_log();
-    let result = match cli.command.unwrap_or(Command::Run) {
+    let command = cli.command.unwrap_or(Command::Run);
+    // The demo tells its own story.
+    init_log(if matches!(command, Command::Demo { .. }) { "off" } else { "info" });
+    let result = match command {
         Command::Run => settings(cli.env_file.as_deref()).and_then(run),
         Command::Demo { out } => demo(&out),
         Command::Check => settings(cli.env_file.as_deref()).and_then(|config| check(&config)),
@@ -122,8 +121,14 @@ fn env_file(file: Option<&Path>) -> Result<BTreeMap<String, String>, String> {
     dotenvy::from_path_iter(path).and_then(Iterator::collect).map_err(told)
 }
 
-fn init_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
+/// Logs to stderr: what `RUST_LOG` says, else `default`.
+fn init_log(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal)
+        .with_target(false)
+        .init();
 }

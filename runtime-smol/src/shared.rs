@@ -50,7 +50,11 @@ impl Drop for Lease {
 
 impl Shared {
     /// Reads the CA file, starts the request threads and opens nothing yet.
-    pub(crate) fn new(config: Config, watch: Option<Watch>, executor: &Arc<Executor<'static>>) -> Result<Self, RunError> {
+    pub(crate) fn new(
+        config: Config,
+        watch: Option<Watch>,
+        executor: &Arc<Executor<'static>>,
+    ) -> Result<Self, RunError> {
         let private_ca = read_ca(&config)?;
         let requests = Requests::start(config.ari.authorization().expose().to_owned(), private_ca.as_deref())
             .map_err(RunError::Threads)?;

@@ -256,3 +256,88 @@ pub(crate) fn tls_config(private: Option<&[u8]>) -> Result<Arc<ClientConfig>, St
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+
+    /// Answers the first connection with `answer`, after a whole head has come, and tells that head.
+    fn server(answer: &'static str) -> (u16, mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+                head.extend(byte);
+            }
+            tell.send(String::from_utf8(head).unwrap()).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        (port, told)
+    }
+
+    fn target(port: u16, proxy: Option<Proxy>) -> Target {
+        Target {
+            tls: None,
+            host: "127.0.0.1".into(),
+            port,
+            host_header: format!("127.0.0.1:{port}"),
+            path: "/v1/realtime?model=m".into(),
+            headers: vec![(HeaderName::from_static("authorization"), "Bearer k".into())],
+            proxy,
+        }
+    }
+
+    fn refused(target: &Target) -> OpenError {
+        smol::block_on(open(target)).err().expect("nobody here opens a WebSocket")
+    }
+
+    #[test]
+    fn a_refused_upgrade_tells_status_body_and_when_to_come_back() {
+        let (port, head) =
+            server("HTTP/1.1 429 Slow Down\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nlate");
+        let OpenError::Refused { status, retry_after, body } = refused(&target(port, None)) else { panic!() };
+        assert_eq!((status, retry_after, &body[..]), (429, Some(Duration::from_secs(7)), &b"late"[..]));
+        let head = head.recv().unwrap();
+        assert!(head.starts_with("GET /v1/realtime?model=m HTTP/1.1\r\n"), "{head}");
+        assert!(
+            head.contains("authorization: Bearer k\r\n") && !head.to_lowercase().contains("openai-beta"),
+            "{head}"
+        );
+    }
+
+    #[test]
+    fn a_proxy_is_asked_for_a_tunnel_with_its_password() {
+        let (port, head) = server("HTTP/1.1 407 Who Are You\r\n\r\n");
+        let proxy = Proxy { host: "127.0.0.1".into(), port, authorization: Some("Basic eDp5".into()) };
+        let error = refused(&target(443, Some(proxy)));
+        assert!(matches!(error, OpenError::Refused { status: 407, .. }), "{error:?}");
+        assert_eq!(
+            head.recv().unwrap(),
+            "CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1:443\r\nProxy-Authorization: Basic eDp5\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn what_does_not_answer_is_sorted() {
+        let error = refused(&target(1, None));
+        assert!(matches!(error, OpenError::Fault(IoFault::Refused)), "{error:?}");
+        let (port, _head) = server("220 mail.example ESMTP\r\n\r\n");
+        let error = refused(&target(port, None));
+        assert!(matches!(error, OpenError::Fault(IoFault::Protocol)), "{error:?}");
+        let (port, _head) = server("");
+        let error = refused(&target(port, None));
+        assert!(matches!(error, OpenError::Fault(IoFault::Reset)), "{error:?}");
+    }
+
+    #[test]
+    fn a_ca_file_without_certificates_is_refused() {
+        assert!(tls_config(Some(b"")).is_err());
+        assert!(tls_config(None).is_ok());
+    }
+}

@@ -9,7 +9,7 @@ use smol::{Async, Executor, Task};
 use std::collections::BTreeMap;
 use std::io;
 use std::mem;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -45,7 +45,11 @@ pub struct AsteriskServer {
 ///
 /// If the system gives no socket or thread.
 pub fn serve_asterisk(mut settings: Settings) -> io::Result<AsteriskServer> {
-    let wanted = if settings.rtp_ports == Settings::default().rtp_ports { RTP_PORTS } else { settings.rtp_ports.len() };
+    let wanted = if settings.rtp_ports == Settings::default().rtp_ports {
+        RTP_PORTS
+    } else {
+        settings.rtp_ports.len()
+    };
     let mut media = BTreeMap::new();
     for _ in 0..wanted {
         let socket = Async::<UdpSocket>::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -73,7 +77,8 @@ pub fn serve_asterisk(mut settings: Settings) -> io::Result<AsteriskServer> {
     });
     executor.spawn(keep_time(hub.clone(), reschedule)).detach();
     let serving = hub.clone();
-    let server = Server::start("standin-asterisk", executor, move |stream| converse(serving.clone(), stream))?;
+    let server =
+        Server::start("standin-asterisk", executor, move |stream| converse(serving.clone(), stream))?;
     Ok(AsteriskServer { server, hub })
 }
 
@@ -246,7 +251,10 @@ impl Hub {
     }
 
     fn listen(self: &Arc<Self>, state: &mut State, local_port: u16) {
-        let (Some(socket), Some(executor)) = (self.media.get(&local_port).cloned(), self.executor.upgrade()) else { return };
+        let (Some(socket), Some(executor)) = (self.media.get(&local_port).cloned(), self.executor.upgrade())
+        else {
+            return;
+        };
         let hub = self.clone();
         let receive = async move {
             let mut buffer = [0; 2048];
@@ -292,7 +300,11 @@ async fn converse(hub: Arc<Hub>, mut stream: Async<TcpStream>) -> io::Result<()>
             state.replies.insert(id, tell);
             id
         };
-        let target = if request.query.is_empty() { request.target.to_owned() } else { format!("{}?{}", request.target, request.query) };
+        let target = if request.query.is_empty() {
+            request.target.to_owned()
+        } else {
+            format!("{}?{}", request.target, request.query)
+        };
         let authorization = request.header("Authorization");
         if request.is_upgrade {
             let (post, outbox) = mailbox();
@@ -309,7 +321,13 @@ async fn converse(hub: Arc<Hub>, mut stream: Async<TcpStream>) -> io::Result<()>
             hub.step(Input::EventsClosed { socket: id });
             return Ok(());
         }
-        hub.step(Input::Request { id, method: request.method, target: &target, authorization, body: request.body });
+        hub.step(Input::Request {
+            id,
+            method: request.method,
+            target: &target,
+            authorization,
+            body: request.body,
+        });
         // A reply that a test holds back may come much later, or never.
         let Ok((status, body)) = told.recv().await else { break };
         let keep_alive = request.keep_alive;

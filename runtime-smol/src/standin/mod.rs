@@ -10,7 +10,7 @@ mod asterisk;
 mod realtime;
 
 pub use asterisk::{AsteriskServer, CallerSeen, serve_asterisk};
-pub use realtime::{RealtimeServer, RealtimeSeen, serve_realtime};
+pub use realtime::{RealtimeSeen, RealtimeServer, serve_realtime};
 
 use ari_bridge_core::http::{self, Parse, Request};
 use async_tungstenite::WebSocketStream;
@@ -119,6 +119,7 @@ async fn upgrade(mut stream: Async<TcpStream>, acceptance: &str, rest: Vec<u8>) 
 }
 
 /// What a machine wants done with a WebSocket.
+#[derive(Debug)]
 enum Outgoing {
     Text(Vec<u8>),
     Close(u16, String),
