@@ -4,16 +4,17 @@ use ari_bridge_core::config::{Config, ConfigFaults};
 use ari_bridge_core::observe::{Observation, Severity};
 use ari_bridge_core::sim::asterisk::{CallerState, EAR_RATE, FRAME_SAMPLES, Settings};
 use ari_bridge_core::sim::caller::Caller;
+use ari_bridge_core::sim::realtime;
 use ari_bridge_core::time::Instant;
 use std::fmt;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::service::{RunError, Service};
-use crate::standin::{CallerSeen, serve_asterisk, serve_realtime};
+use crate::standin::{CallerSeen, parrot, serve_asterisk, serve_realtime};
 
 /// The caller of the demo.
 const CALLER: u64 = 1;
@@ -115,15 +116,36 @@ impl fmt::Display for Report {
 #[derive(Default)]
 struct Timeline {
     lines: Mutex<Vec<(Duration, String)>>,
+    connected: AtomicBool,
+    ended: AtomicBool,
 }
 
 impl Timeline {
     fn add(&self, at: Duration, what: String) {
-        eprintln!("{:>7.3} s  {what}", at.as_secs_f64());
+        if io::stderr().is_terminal() {
+            // One line that changes; the report has them all.
+            eprint!("\r\x1b[K{:>7.3} s  {what}", at.as_secs_f64());
+        } else {
+            eprintln!("{:>7.3} s  {what}", at.as_secs_f64());
+        }
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).push((at, what));
     }
 
+    fn observe(&self, at: Duration, observation: &Observation) {
+        match observation {
+            Observation::AriUp => self.connected.store(true, Ordering::Relaxed),
+            Observation::CallEnded(_) => self.ended.store(true, Ordering::Relaxed),
+            _ => {}
+        }
+        if observation.severity() > Severity::Count {
+            self.add(at, observation.to_string());
+        }
+    }
+
     fn take(&self) -> Vec<(Duration, String)> {
+        if io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
         std::mem::take(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -135,22 +157,13 @@ impl Timeline {
 /// What the machine refuses; a call that goes wrong is not an error but a report.
 pub fn run(out: &Path) -> Result<Report, DemoError> {
     let asterisk = serve_asterisk(Settings::default())?;
-    let realtime = serve_realtime(Default::default())?;
-    let config = config(&asterisk.url(), &realtime.url()).map_err(DemoError::Config)?;
-    let (timeline, connected) = (Arc::<Timeline>::default(), Arc::<AtomicBool>::default());
-    let (lines, up, started) = (timeline.clone(), connected.clone(), std::time::Instant::now());
-    let watch = move |_, observation: &Observation| {
-        if matches!(observation, Observation::AriUp) {
-            up.store(true, Ordering::Relaxed);
-        }
-        if observation.severity() > Severity::Count {
-            lines.add(started.elapsed(), observation.to_string());
-        }
-    };
+    let server = serve_realtime(realtime::Settings::default(), parrot)?;
+    let config = config(&asterisk.url(), &server.url()).map_err(DemoError::Config)?;
+    let (timeline, started) = (Arc::<Timeline>::default(), std::time::Instant::now());
+    let lines = timeline.clone();
+    let watch = move |_, observation: &Observation| lines.observe(started.elapsed(), observation);
     let service = Service::start_watched(config, Some(Arc::new(watch))).map_err(DemoError::Run)?;
-    while !connected.load(Ordering::Relaxed) && started.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for(&timeline.connected);
 
     let dialled = asterisk.now();
     timeline.add(started.elapsed(), "the caller dials 100".to_owned());
@@ -165,6 +178,7 @@ pub fn run(out: &Path) -> Result<Report, DemoError> {
         timeline.add(started.elapsed(), "the caller hangs up".to_owned());
         asterisk.hang_up(CALLER);
     }
+    wait_for(&timeline.ended);
     let seen = asterisk.seen(CALLER);
     service.drain();
     service.join().map_err(DemoError::Run)?;
@@ -183,9 +197,10 @@ pub fn run(out: &Path) -> Result<Report, DemoError> {
 
 fn config(ari_url: &str, realtime_url: &str) -> Result<Config, ConfigFaults> {
     let Settings { user, password, app, .. } = Settings::default();
+    let realtime::Settings { key, .. } = realtime::Settings::default();
     Config::from_lookup(|name| {
         let value = match name {
-            "OPENAI_API_KEY" => "no-key-is-needed-here",
+            "OPENAI_API_KEY" => &key,
             "OPENAI_REALTIME_URL" => realtime_url,
             "ARI_URL" => ari_url,
             "ARI_USER" => &user,
@@ -196,6 +211,13 @@ fn config(ari_url: &str, realtime_url: &str) -> Result<Config, ConfigFaults> {
         };
         Some(value.to_owned())
     })
+}
+
+fn wait_for(flag: &AtomicBool) {
+    let give_up = std::time::Instant::now() + PATIENCE;
+    while !flag.load(Ordering::Relaxed) && std::time::Instant::now() < give_up {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn is(seen: &CallerSeen, wanted: CallerState) -> bool {

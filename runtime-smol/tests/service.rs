@@ -16,11 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// An address where nobody listens.
 const NOBODY: &str = "ws://127.0.0.1:1/v1/realtime";
 
-/// A service for this Asterisk, and what it tells. `settings` are variables that differ from the default.
-fn service(ari_url: &str, settings: &[(&str, &str)]) -> (Service, Receiver<Observation>) {
+/// Settings for this Asterisk; `set` are variables that differ from the default.
+fn config(ari_url: &str, set: &[(&str, &str)]) -> Config {
     let standin = Settings::default();
-    let config = Config::from_lookup(|name| {
-        let set = settings.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
+    let lookup = |name: &str| {
+        let set = set.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
         let value = match name {
             _ if set.is_some() => set?,
             "OPENAI_API_KEY" => "sk-test",
@@ -33,12 +33,25 @@ fn service(ari_url: &str, settings: &[(&str, &str)]) -> (Service, Receiver<Obser
             _ => return None,
         };
         Some(value.to_owned())
-    })
-    .unwrap_or_else(|faults| panic!("{faults}"));
+    };
+    Config::from_lookup(lookup).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// A service, and what it tells.
+fn service(ari_url: &str, set: &[(&str, &str)]) -> (Service, Receiver<Observation>) {
+    watched(config(ari_url, set), |_| {})
+}
+
+/// A service that does this at each observation, before it is told.
+fn watched(
+    config: Config,
+    act: impl Fn(&Observation) + Send + Sync + 'static,
+) -> (Service, Receiver<Observation>) {
     let (tell, told) = channel();
     let tell = Mutex::new(tell);
     let watch = Arc::new(move |_, observation: &Observation| {
         let _ = tell.lock().unwrap().send(*observation);
+        act(observation);
     });
     (Service::start_watched(config, Some(watch)).unwrap(), told)
 }
@@ -120,4 +133,21 @@ fn a_wrong_password_is_told_with_the_status() {
     assert!(matches!(down, Observation::AriDown { http_status: Some(401), .. }), "{down:?}");
     service.drain();
     service.join().unwrap();
+}
+
+#[test]
+fn a_call_that_panics_ends_alone_and_is_cleaned_up_after() {
+    let asterisk = asterisk();
+    let config = config(&asterisk.url(), &[]);
+    let (service, told) = watched(config, |observation| {
+        assert!(!matches!(observation, Observation::CallStarted), "a fault that the test makes");
+    });
+    wait_for(&told, |o| matches!(o, Observation::AriUp));
+    for caller in [1, 2] {
+        asterisk.dial(caller, "+4930123456", "100");
+        wait_for(&told, |o| matches!(o, Observation::CallPanicked));
+        assert!(asterisk.wait(caller, PATIENCE, was(CallerState::InDialplan)));
+    }
+    // Not drained: for 30 s a create of the dead call may still take effect, and the service would wait for that.
+    drop(service);
 }

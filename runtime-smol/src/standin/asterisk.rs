@@ -11,11 +11,13 @@ use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
-use super::{Outgoing, Server, acceptance, answer, lock, pump, read_request, upgrade};
+use super::{Outgoing, Server, acceptance, answer, lock, read_request, target, upgrade};
 use crate::clock::{Alarm, Clock};
-use crate::mailbox::{Post, mailbox};
+use crate::mailbox::{Mailbox, Post, mailbox};
+use crate::websocket::{Incoming, WebSocket};
 
 /// How many UnicastRTP channels there may be if the settings do not say.
 const RTP_PORTS: usize = 16;
@@ -300,11 +302,7 @@ async fn converse(hub: Arc<Hub>, mut stream: Async<TcpStream>) -> io::Result<()>
             state.replies.insert(id, tell);
             id
         };
-        let target = if request.query.is_empty() {
-            request.target.to_owned()
-        } else {
-            format!("{}?{}", request.target, request.query)
-        };
+        let target = target(&request);
         let authorization = request.header("Authorization");
         if request.is_upgrade {
             let (post, outbox) = mailbox();
@@ -316,7 +314,7 @@ async fn converse(hub: Arc<Hub>, mut stream: Async<TcpStream>) -> io::Result<()>
             }
             let acceptance = acceptance(&request);
             let socket = upgrade(stream, &acceptance, received.split_off(consumed)).await?;
-            pump(socket, outbox, |_| {}).await;
+            send_events(socket, outbox).await;
             lock(&hub.state).sockets.remove(&id);
             hub.step(Input::EventsClosed { socket: id });
             return Ok(());
@@ -338,4 +336,27 @@ async fn converse(hub: Arc<Hub>, mut stream: Async<TcpStream>) -> io::Result<()>
         received.drain(..consumed);
     }
     Ok(())
+}
+
+/// Sends what is in the outbox, until either side closes.
+async fn send_events(mut socket: WebSocket, mut outbox: Mailbox<Outgoing>) {
+    let (code, reason) = smol::future::poll_fn(|cx| {
+        while let Poll::Ready(outgoing) = outbox.poll_next(cx) {
+            match outgoing {
+                Outgoing::Text(text) if socket.send(cx, &text).is_ok() => {}
+                // Asterisk cuts off a client that does not read.
+                Outgoing::Text(_) => return Poll::Ready((1011, String::new())),
+                Outgoing::Close(code, reason) => return Poll::Ready((code, reason)),
+            }
+        }
+        while let Poll::Ready(incoming) = socket.poll_incoming(cx) {
+            match incoming {
+                Incoming::Message(_) | Incoming::Alive => {}
+                Incoming::Closed { .. } | Incoming::Broken(_) => return Poll::Ready((1000, String::new())),
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    socket.close(code, &reason).await;
 }

@@ -10,7 +10,7 @@ mod asterisk;
 mod realtime;
 
 pub use asterisk::{AsteriskServer, CallerSeen, serve_asterisk};
-pub use realtime::{RealtimeSeen, RealtimeServer, serve_realtime};
+pub use realtime::{RealtimeSeen, RealtimeServer, parrot, serve_realtime};
 
 use ari_bridge_core::http::{self, Parse, Request};
 use async_tungstenite::WebSocketStream;
@@ -21,12 +21,10 @@ use smol::{Async, Executor};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::thread::JoinHandle;
 
-use crate::mailbox::Mailbox;
 use crate::socket::{Stream, limits};
-use crate::websocket::{Incoming, WebSocket};
+use crate::websocket::WebSocket;
 
 /// A server's thread. It stops when this is dropped.
 #[derive(Debug)]
@@ -118,56 +116,17 @@ async fn upgrade(mut stream: Async<TcpStream>, acceptance: &str, rest: Vec<u8>) 
     Ok(WebSocket::new(socket))
 }
 
-/// What a machine wants done with a WebSocket.
+/// The path and the query of a request.
+fn target(request: &Request<'_>) -> String {
+    let mark = if request.query.is_empty() { "" } else { "?" };
+    format!("{}{mark}{}", request.target, request.query)
+}
+
+/// What is to be done with a WebSocket.
 #[derive(Debug)]
 enum Outgoing {
     Text(Vec<u8>),
     Close(u16, String),
-    /// Cut the connection, without a closing handshake.
-    Cut,
-}
-
-/// Carries messages both ways until one side ends it; gives the close code that the client sent, if it did.
-async fn pump(
-    mut socket: WebSocket,
-    mut outbox: Mailbox<Outgoing>,
-    mut message: impl FnMut(&[u8]),
-) -> Option<u16> {
-    enum End {
-        Theirs(Option<u16>),
-        Ours(u16, String),
-        Cut,
-    }
-    let end = smol::future::poll_fn(|cx| {
-        while let Poll::Ready(outgoing) = outbox.poll_next(cx) {
-            match outgoing {
-                Outgoing::Text(text) if socket.send(cx, &text).is_ok() => {}
-                Outgoing::Text(_) | Outgoing::Cut => return Poll::Ready(End::Cut),
-                Outgoing::Close(code, reason) => return Poll::Ready(End::Ours(code, reason)),
-            }
-        }
-        while let Poll::Ready(incoming) = socket.poll_incoming(cx) {
-            match incoming {
-                Incoming::Message(text) => message(&text),
-                Incoming::Alive => {}
-                Incoming::Closed { code, .. } => return Poll::Ready(End::Theirs(code)),
-                Incoming::Broken(_) => return Poll::Ready(End::Theirs(None)),
-            }
-        }
-        Poll::Pending
-    })
-    .await;
-    match end {
-        End::Theirs(code) => {
-            socket.close(1000, "").await;
-            code
-        }
-        End::Ours(code, reason) => {
-            socket.close(code, &reason).await;
-            None
-        }
-        End::Cut => None,
-    }
 }
 
 /// A panic of another thread leaves a machine as it was after its last whole step, which is good enough here.
