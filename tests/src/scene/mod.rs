@@ -43,6 +43,8 @@ pub struct Stage {
     pub api_key: String,
     /// The model that the bridge asks for.
     pub model: String,
+    /// Nobody listens where Asterisk should be, until [`Scene::asterisk_comes_up`].
+    pub no_asterisk: bool,
     /// No media port is free.
     pub no_ports: bool,
     /// Nobody listens where the Realtime server should be.
@@ -64,6 +66,7 @@ impl Default for Stage {
             asterisk,
             api_key: "sk-sim".into(),
             model: "gpt-realtime-2.1-mini".into(),
+            no_asterisk: false,
             no_ports: false,
             no_realtime: false,
             mute_realtime: false,
@@ -161,6 +164,11 @@ impl Scene {
     /// The caller hangs up.
     pub fn hang_up(&mut self, caller: u64) {
         self.step_asterisk(pbx::Input::Hangup { caller });
+    }
+
+    /// Asterisk is started.
+    pub fn asterisk_comes_up(&mut self) {
+        self.stage.no_asterisk = false;
     }
 
     /// The event socket breaks; what happens until it is back, nobody tells.
@@ -313,6 +321,9 @@ impl Scene {
         let authorization = basic(&self.stage.asterisk.user, &self.stage.password);
         let authorization = Some(authorization.as_str());
         match knock {
+            Knock::Events if self.stage.no_asterisk => {
+                self.send(Parcel::Switchboard(Note::Down(None, Some(IoFault::Refused))));
+            }
             Knock::Events => {
                 let target = "/ari/events?app=voice-agent";
                 self.step_asterisk(pbx::Input::EventsOpened { socket: SOCKET, target, authorization });
