@@ -3,4 +3,5 @@
 mod bad_input;
 mod call_properties;
 mod conversations;
+mod switchboard;
 mod tidy;
