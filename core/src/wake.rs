@@ -21,7 +21,7 @@ pub enum Wake {
 
 impl Wake {
     /// Whether the deadline paces media. Pacing fires before the input of a step, time-outs of peers only on
-    /// [`Input::Timer`].
+    /// `Input::Timer`.
     #[must_use]
     pub const fn is_pacing(self) -> bool {
         matches!(self, Self::Playout | Self::UplinkSilence | Self::JitterRelease)

@@ -54,6 +54,17 @@ fn wrong_ari_password() {
 }
 
 #[test]
+fn ari_absent_at_start() {
+    let mut scene = Scene::new(Stage { no_asterisk: true, ..Stage::default() });
+    scene.run_for(30 * SECOND);
+    assert!(lines(&scene, "ARI not connected: nobody listens there; next try in") >= 5);
+    scene.asterisk_comes_up();
+    scene.run_until("connected", 15 * SECOND, |scene| scene.saw(|o| *o == Observation::AriUp));
+    scene.dial(1, &[]);
+    scene.run_until("answered", SECOND, |scene| scene.state(1) == Some(CallerState::Answered));
+}
+
+#[test]
 fn wrong_realtime_key() {
     let mut scene = Scene::new(Stage { api_key: "wrong".into(), ..Stage::default() });
     scene.dial(1, &[]);

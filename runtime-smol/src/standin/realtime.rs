@@ -29,7 +29,7 @@ pub struct RealtimeSeen {
     pub opened: u64,
     /// `input_audio_buffer.append` events.
     pub appends: u64,
-    /// Every other message, the first [`MAX_KEPT`] of them.
+    /// Every other message, the first `MAX_KEPT` of them.
     pub messages: Vec<String>,
     /// The codes with which clients closed; `None` for a connection that broke.
     pub closed: Vec<Option<u16>>,

@@ -8,10 +8,10 @@ use core::net::SocketAddr;
 /// Something on its way.
 #[derive(Debug)]
 pub(super) enum Parcel {
-    ToSwitchboard(Note),
-    ToCall(CallId, Letter),
-    ToAsterisk(Knock),
-    ToServer(CallId, Vec<u8>),
+    Switchboard(Note),
+    Call(CallId, Letter),
+    Asterisk(Knock),
+    Server(CallId, Vec<u8>),
 }
 
 #[derive(Debug)]

@@ -43,6 +43,8 @@ pub struct Stage {
     pub api_key: String,
     /// The model that the bridge asks for.
     pub model: String,
+    /// Nobody listens where Asterisk should be, until [`Scene::asterisk_comes_up`].
+    pub no_asterisk: bool,
     /// No media port is free.
     pub no_ports: bool,
     /// Nobody listens where the Realtime server should be.
@@ -64,6 +66,7 @@ impl Default for Stage {
             asterisk,
             api_key: "sk-sim".into(),
             model: "gpt-realtime-2.1-mini".into(),
+            no_asterisk: false,
             no_ports: false,
             no_realtime: false,
             mute_realtime: false,
@@ -118,7 +121,7 @@ impl Scene {
         let settings = SwitchboardSettings { max_calls: stage.max_calls, ..SwitchboardSettings::default() };
         let mut out = switchboard::Actions::new();
         let now = Instant::from_millis(1);
-        let nonce = InstanceNonce::new(0x5ce_0e);
+        let nonce = InstanceNonce::new(0x5ce0e);
         let (switchboard, switchboard_next) = Switchboard::new(&settings, nonce, 7, now, &mut out);
         let mut scene = Self {
             now,
@@ -149,18 +152,23 @@ impl Scene {
     /// Somebody who is going to say `speech` (16 kHz) rings.
     pub fn dial(&mut self, caller: u64, speech: &[i16]) {
         self.callers.insert(caller, Caller::new(speech.to_vec()));
-        self.to_asterisk(pbx::Input::Dial { caller, number: "4930123456", exten: "100", answered: false });
+        self.step_asterisk(pbx::Input::Dial { caller, number: "4930123456", exten: "100", answered: false });
     }
 
     /// The caller says what it has to say.
     pub fn speak(&mut self, caller: u64) {
         let speech = self.callers[&caller].speech().to_vec();
-        self.to_asterisk(pbx::Input::Speak { caller, pcm: &speech });
+        self.step_asterisk(pbx::Input::Speak { caller, pcm: &speech });
     }
 
     /// The caller hangs up.
     pub fn hang_up(&mut self, caller: u64) {
-        self.to_asterisk(pbx::Input::Hangup { caller });
+        self.step_asterisk(pbx::Input::Hangup { caller });
+    }
+
+    /// Asterisk is started.
+    pub fn asterisk_comes_up(&mut self) {
+        self.stage.no_asterisk = false;
     }
 
     /// The event socket breaks; what happens until it is back, nobody tells.
@@ -172,25 +180,25 @@ impl Scene {
 
     /// The process is told to stop.
     pub fn drain(&mut self) {
-        self.send(Parcel::ToSwitchboard(Note::Drain));
+        self.send(Parcel::Switchboard(Note::Drain));
     }
 
     /// An ARI event comes that the stand-in would not send.
     pub fn forge_event(&mut self, event: &[u8]) {
-        self.send(Parcel::ToSwitchboard(Note::Event(event.to_vec())));
+        self.send(Parcel::Switchboard(Note::Event(event.to_vec())));
     }
 
     /// A message comes to every call that the stand-in would not send.
     pub fn forge_message(&mut self, message: &[u8]) {
         for call in self.parties.keys().copied().collect::<Vec<_>>() {
-            self.send(Parcel::ToCall(call, Letter::Realtime(LinkId(1), message.to_vec())));
+            self.send(Parcel::Call(call, Letter::Realtime(LinkId(1), message.to_vec())));
         }
     }
 
     /// A datagram comes to every call, from whomever.
     pub fn forge_datagram(&mut self, from: SocketAddr, datagram: &[u8]) {
         for (call, leg) in self.legs() {
-            self.send(Parcel::ToCall(call, Letter::Media(leg, from, datagram.to_vec())));
+            self.send(Parcel::Call(call, Letter::Media(leg, from, datagram.to_vec())));
         }
     }
 
@@ -279,7 +287,7 @@ impl Scene {
             return self.open(parcel);
         }
         if self.asterisk_next.is_some_and(|at| at <= now) {
-            self.to_asterisk(pbx::Input::Timer);
+            self.step_asterisk(pbx::Input::Timer);
         }
         if self.switchboard_next.deadline.is_some_and(|(at, _)| at <= now) {
             self.step_switchboard(switchboard::Input::Timer);
@@ -302,10 +310,10 @@ impl Scene {
 
     fn open(&mut self, parcel: Parcel) {
         match parcel {
-            Parcel::ToSwitchboard(note) => self.step_switchboard(note.input()),
-            Parcel::ToCall(call, letter) => self.step_call(call, letter.input()),
-            Parcel::ToAsterisk(knock) => self.open_knock(&knock),
-            Parcel::ToServer(call, message) => self.step_server(call, server::Input::Message(&message)),
+            Parcel::Switchboard(note) => self.step_switchboard(note.input()),
+            Parcel::Call(call, letter) => self.step_call(call, letter.input()),
+            Parcel::Asterisk(knock) => self.open_knock(&knock),
+            Parcel::Server(call, message) => self.step_server(call, server::Input::Message(&message)),
         }
     }
 
@@ -313,15 +321,18 @@ impl Scene {
         let authorization = basic(&self.stage.asterisk.user, &self.stage.password);
         let authorization = Some(authorization.as_str());
         match knock {
+            Knock::Events if self.stage.no_asterisk => {
+                self.send(Parcel::Switchboard(Note::Down(None, Some(IoFault::Refused))));
+            }
             Knock::Events => {
                 let target = "/ari/events?app=voice-agent";
-                self.to_asterisk(pbx::Input::EventsOpened { socket: SOCKET, target, authorization });
+                self.step_asterisk(pbx::Input::EventsOpened { socket: SOCKET, target, authorization });
             }
             Knock::Request(id, method, target) => {
-                self.to_asterisk(pbx::Input::Request { id: *id, method, target, authorization, body: b"" });
+                self.step_asterisk(pbx::Input::Request { id: *id, method, target, authorization, body: b"" });
             }
             Knock::Datagram(local_port, from, bytes) => {
-                self.to_asterisk(pbx::Input::Datagram { local_port: *local_port, from: *from, bytes });
+                self.step_asterisk(pbx::Input::Datagram { local_port: *local_port, from: *from, bytes });
             }
         }
     }
@@ -337,7 +348,7 @@ impl Scene {
         use switchboard::Action;
         for action in out.iter() {
             match action {
-                Action::OpenAri => self.send(Parcel::ToAsterisk(Knock::Events)),
+                Action::OpenAri => self.send(Parcel::Asterisk(Knock::Events)),
                 Action::Ari { id, method, path, .. } => self.request(None, id, method, out.text(path)),
                 Action::StartCall { call, ids, seed, event } => {
                     let start = Start {
@@ -351,14 +362,14 @@ impl Scene {
                     self.start_call(call, start);
                 }
                 Action::ToCall { call, event } => {
-                    self.send(Parcel::ToCall(call, Letter::Event(out.bytes(event).to_vec())));
+                    self.send(Parcel::Call(call, Letter::Event(out.bytes(event).to_vec())));
                 }
                 Action::ToAll(state) => {
                     for call in self.parties.keys().copied().collect::<Vec<_>>() {
-                        self.send(Parcel::ToCall(call, Letter::Link(state)));
+                        self.send(Parcel::Call(call, Letter::Link(state)));
                     }
                 }
-                Action::StopCall { call, reason } => self.send(Parcel::ToCall(call, Letter::Stop(reason))),
+                Action::StopCall { call, reason } => self.send(Parcel::Call(call, Letter::Stop(reason))),
                 Action::Observe(observation) => self.observations.push((self.now, observation)),
                 Action::Finish => self.drained = true,
             }
@@ -391,7 +402,7 @@ impl Scene {
                 Action::SendMedia { to, bytes, .. } => {
                     let local = self.parties[&id].local.map_or(to, |(_, local)| local);
                     let datagram = out.bytes(bytes).to_vec();
-                    self.send(Parcel::ToAsterisk(Knock::Datagram(to.port(), local, datagram)));
+                    self.send(Parcel::Asterisk(Knock::Datagram(to.port(), local, datagram)));
                 }
                 Action::CloseMedia { .. } => {
                     if let Some(party) = self.parties.get_mut(&id) {
@@ -409,7 +420,7 @@ impl Scene {
                 Action::Finish(outcome) => {
                     self.parties.remove(&id);
                     self.outcomes.push(outcome);
-                    self.send(Parcel::ToSwitchboard(Note::Finished(id, outcome)));
+                    self.send(Parcel::Switchboard(Note::Finished(id, outcome)));
                 }
             }
         }
@@ -419,25 +430,25 @@ impl Scene {
         self.last_request += 1;
         self.requests.insert(self.last_request, (call, id));
         let knock = Knock::Request(self.last_request, method.as_str(), format!("/ari{path}"));
-        self.send(Parcel::ToAsterisk(knock));
+        self.send(Parcel::Asterisk(knock));
     }
 
     fn open_media(&mut self, call: CallId, leg: LegId) {
         if self.stage.no_ports {
-            return self.send(Parcel::ToCall(call, Letter::MediaDown(leg, IoFault::NoPort)));
+            return self.send(Parcel::Call(call, Letter::MediaDown(leg, IoFault::NoPort)));
         }
         self.last_port += 1;
         let local = SocketAddr::from(([127, 0, 0, 1], self.last_port));
         if let Some(party) = self.parties.get_mut(&call) {
             party.local = Some((leg, local));
         }
-        self.send(Parcel::ToCall(call, Letter::MediaUp(leg, local)));
+        self.send(Parcel::Call(call, Letter::MediaUp(leg, local)));
     }
 
     fn open_realtime(&mut self, call: CallId, link: LinkId) {
         if self.stage.no_realtime {
             let down = Letter::RealtimeDown(link, None, None, Vec::new(), Some(IoFault::Refused));
-            return self.send(Parcel::ToCall(call, down));
+            return self.send(Parcel::Call(call, down));
         }
         let agent: Box<dyn Agent> = match &self.stage.greeting {
             Some(greeting) => Box::new(Parrot::greeting_with(greeting.clone(), 24_000)),
@@ -447,7 +458,7 @@ impl Scene {
         if let Some(party) = self.parties.get_mut(&call) {
             party.server = Some((realtime, None));
         }
-        self.send(Parcel::ToCall(call, Letter::RealtimeUp(link)));
+        self.send(Parcel::Call(call, Letter::RealtimeUp(link)));
         if self.stage.mute_realtime {
             return;
         }
@@ -469,7 +480,7 @@ impl Scene {
         } else {
             self.client_events.push(text.to_owned());
         }
-        self.send(Parcel::ToServer(call, text.as_bytes().to_vec()));
+        self.send(Parcel::Server(call, text.as_bytes().to_vec()));
     }
 
     fn step_server(&mut self, call: CallId, input: server::Input<'_>) {
@@ -489,11 +500,11 @@ impl Scene {
                     Letter::RealtimeDown(LinkId(1), None, Some(code), out.bytes(reason).to_vec(), None)
                 }
             };
-            self.send(Parcel::ToCall(call, letter));
+            self.send(Parcel::Call(call, letter));
         }
     }
 
-    fn to_asterisk(&mut self, input: pbx::Input<'_>) {
+    fn step_asterisk(&mut self, input: pbx::Input<'_>) {
         let mut out = pbx::Actions::new();
         self.asterisk_next = self.asterisk.step(self.now, input, &mut out).deadline;
         self.perform_asterisk(&out);
@@ -507,21 +518,21 @@ impl Scene {
                     let body = out.bytes(body).to_vec();
                     match self.requests.remove(&id) {
                         Some((Some(call), id)) => {
-                            self.send(Parcel::ToCall(call, Letter::Reply(id, status, body)))
+                            self.send(Parcel::Call(call, Letter::Reply(id, status, body)))
                         }
-                        Some((None, id)) => self.send(Parcel::ToSwitchboard(Note::Reply(id, status, body))),
+                        Some((None, id)) => self.send(Parcel::Switchboard(Note::Reply(id, status, body))),
                         None => {}
                     }
                 }
-                Output::Accepted { .. } => self.send(Parcel::ToSwitchboard(Note::Up)),
+                Output::Accepted { .. } => self.send(Parcel::Switchboard(Note::Up)),
                 Output::Refused { status, .. } => {
-                    self.send(Parcel::ToSwitchboard(Note::Down(Some(status), None)))
+                    self.send(Parcel::Switchboard(Note::Down(Some(status), None)))
                 }
                 Output::Event { text, .. } => {
-                    self.send(Parcel::ToSwitchboard(Note::Event(out.bytes(text).to_vec())));
+                    self.send(Parcel::Switchboard(Note::Event(out.bytes(text).to_vec())));
                 }
                 Output::CloseSocket { .. } => {
-                    self.send(Parcel::ToSwitchboard(Note::Down(None, Some(IoFault::Reset))));
+                    self.send(Parcel::Switchboard(Note::Down(None, Some(IoFault::Reset))));
                 }
                 Output::SendRtp { from_port, to, bytes } => {
                     self.media(from_port, to, out.bytes(bytes).to_vec())
@@ -545,7 +556,7 @@ impl Scene {
             party.local.filter(|(_, local)| *local == to).map(|(leg, _)| (*call, leg))
         });
         if let Some((call, leg)) = call {
-            self.send(Parcel::ToCall(call, Letter::Media(leg, from, datagram)));
+            self.send(Parcel::Call(call, Letter::Media(leg, from, datagram)));
         }
     }
 }
