@@ -82,8 +82,11 @@ impl Voice {
             let pulse = if phase >= 1.0 { 1.0 } else { 0.0 };
             phase -= pulse;
             let breath = 0.01 * self.noise();
-            let sum: f64 =
-                formants.iter_mut().zip(weights).map(|(formant, weight)| weight * formant.pass(pulse + breath)).sum();
+            let sum: f64 = formants
+                .iter_mut()
+                .zip(weights)
+                .map(|(formant, weight)| weight * formant.pass(pulse + breath))
+                .sum();
             out.push(5.0 * sum * swell(n, length));
         }
     }
