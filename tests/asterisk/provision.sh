@@ -130,9 +130,13 @@ elif command -v debootstrap >/dev/null; then
     chmod 755 "$partial/usr/sbin/policy-rc.d"
     cp /etc/resolv.conf "$partial/etc/resolv.conf"
     echo "$valid;" >"$partial/etc/apt/apt.conf.d/90valid-until"
-    chroot "$partial" apt-get update -qq >&2
-    DEBIAN_FRONTEND=noninteractive chroot "$partial" apt-get install -qq -y --no-install-recommends \
-        $(echo "$packages" | tr , ' ') >&2
+    inside() {
+        chroot "$partial" /usr/bin/env PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@" >&2
+    }
+    inside apt-get update -qq
+    # Without quotes: a list of words.
+    # shellcheck disable=SC2046
+    inside apt-get install -qq -y --no-install-recommends $(echo "$packages" | tr , ' ')
 else
     fail "neither mmdebstrap nor debootstrap is installed"
 fi
