@@ -1,3 +1,429 @@
-//! ari
+//! The Asterisk REST Interface as values: events and replies in, requests out.
+//!
+//! Names and shapes are those of the API description that Asterisk serves (`/ari/api-docs`, read at 22.10.1).
+//! Unknown events and fields are ignored; an optional field may be absent or null.
+
+use crate::format::MediaFormat;
+use crate::id::ResourceId;
+use crate::json::{Text, or_default};
+use core::net::{IpAddr, SocketAddr};
+use serde::Deserialize;
+
 /// The longest reply body that is looked at, in bytes.
 pub const MAX_REPLY_BYTES: usize = 256 * 1024;
+
+/// The longest event that is looked at, in bytes. Asterisk itself stays below 65,535 a frame.
+pub const MAX_EVENT_BYTES: usize = 256 * 1024;
+
+/// What an event tells, as far as the bridge acts on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventKind {
+    /// A channel entered the application.
+    StasisStart,
+    /// A channel left it: hung up, or continued in the dialplan. For a caller who came from the dialplan this
+    /// is the last event; `ChannelDestroyed` follows only for channels that ARI made (measured).
+    StasisEnd,
+    /// A channel is gone.
+    ChannelDestroyed,
+    /// A bridge is gone.
+    BridgeDestroyed,
+    /// Another client registered our application name; this socket is deaf from now on.
+    ApplicationReplaced,
+    /// Anything else.
+    Other,
+}
+
+/// An event, borrowed from its bytes.
+#[derive(Clone, Debug)]
+pub struct Event<'a> {
+    /// What it tells.
+    pub kind: EventKind,
+    /// The channel that it is about.
+    pub channel: Option<Channel<'a>>,
+    /// The channel whose place `channel` takes (an attended transfer); only in `StasisStart`.
+    pub replaces: Option<Channel<'a>>,
+    /// The bridge that it is about.
+    pub bridge: Option<Bridge<'a>>,
+}
+
+/// A channel, as far as the bridge looks at it.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Channel<'a> {
+    /// Its id: opaque, and ours if we made it.
+    #[serde(borrow, default)]
+    pub id: Text<'a>,
+    /// `<technology>/<resource>-<unique part>`.
+    #[serde(borrow, default)]
+    pub name: Text<'a>,
+    /// `Up` once answered; `Ring` before.
+    #[serde(borrow, default)]
+    pub state: Text<'a>,
+}
+
+/// A bridge, as far as the bridge looks at it.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Bridge<'a> {
+    /// Its id.
+    #[serde(borrow, default)]
+    pub id: Text<'a>,
+}
+
+impl Channel<'_> {
+    /// Whether the channel was made to carry media to an application, ours or another's: never a caller.
+    #[must_use]
+    pub fn is_media(&self) -> bool {
+        const TECHNOLOGIES: [&str; 6] =
+            ["UnicastRTP/", "WebSocket/", "AudioSocket/", "Snoop/", "Announcer/", "Recorder/"];
+        TECHNOLOGIES.iter().any(|technology| self.name.starts_with(technology))
+    }
+
+    /// Whether somebody has answered it already.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        &*self.state == "Up"
+    }
+}
+
+impl<'a> Event<'a> {
+    /// Reads an event; `None` if it is not JSON of an event's shape.
+    #[must_use]
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Raw<'a> {
+            #[serde(rename = "type", borrow)]
+            kind: Text<'a>,
+            #[serde(borrow, default)]
+            channel: Option<Channel<'a>>,
+            #[serde(borrow, default)]
+            replace_channel: Option<Channel<'a>>,
+            #[serde(borrow, default)]
+            bridge: Option<Bridge<'a>>,
+        }
+
+        if bytes.len() > MAX_EVENT_BYTES {
+            return None;
+        }
+        let raw: Raw<'a> = serde_json::from_slice(bytes).ok()?;
+        let kind = match &*raw.kind {
+            "StasisStart" => EventKind::StasisStart,
+            "StasisEnd" => EventKind::StasisEnd,
+            "ChannelDestroyed" => EventKind::ChannelDestroyed,
+            "BridgeDestroyed" => EventKind::BridgeDestroyed,
+            "ApplicationReplaced" => EventKind::ApplicationReplaced,
+            "" => return None,
+            _ => EventKind::Other,
+        };
+        Some(Self { kind, channel: raw.channel, replaces: raw.replace_channel, bridge: raw.bridge })
+    }
+}
+
+/// The address on which the media channel listens, from the reply to [`Request::ExternalMedia`].
+///
+/// Older versions do not put it there; then it is asked for by [`Request::Variable`].
+#[must_use]
+pub fn media_address(reply: &[u8]) -> Option<SocketAddr> {
+    #[derive(Default, Deserialize)]
+    struct Vars<'a> {
+        #[serde(rename = "UNICASTRTP_LOCAL_ADDRESS", borrow, default)]
+        address: Text<'a>,
+        #[serde(rename = "UNICASTRTP_LOCAL_PORT", borrow, default)]
+        port: Text<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Reply<'a> {
+        #[serde(borrow, default, deserialize_with = "or_default")]
+        channelvars: Vars<'a>,
+    }
+
+    let vars = serde_json::from_slice::<Reply<'_>>(reply).ok()?.channelvars;
+    Some(SocketAddr::new(vars.address.parse().ok()?, port(&vars.port)?))
+}
+
+/// The value in the reply to [`Request::Variable`], read as an IP address.
+#[must_use]
+pub fn variable_address(reply: &[u8]) -> Option<IpAddr> {
+    variable(reply)?.parse().ok()
+}
+
+/// The value in the reply to [`Request::Variable`], read as a port.
+#[must_use]
+pub fn variable_port(reply: &[u8]) -> Option<u16> {
+    port(&variable(reply)?)
+}
+
+fn variable(reply: &[u8]) -> Option<Text<'_>> {
+    #[derive(Deserialize)]
+    struct Reply<'a> {
+        #[serde(borrow)]
+        value: Text<'a>,
+    }
+    Some(serde_json::from_slice::<Reply<'_>>(reply).ok()?.value)
+}
+
+fn port(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|&port| port != 0)
+}
+
+/// An HTTP method that ARI uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// GET
+    Get,
+    /// POST
+    Post,
+    /// DELETE
+    Delete,
+}
+
+impl Method {
+    /// As it stands in a request line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// A request to ARI.
+#[derive(Clone, Copy, Debug)]
+pub enum Request<'a> {
+    /// Make the channel that carries the media.
+    ExternalMedia {
+        /// Our application.
+        app: &'a str,
+        /// The id that it is to bear.
+        channel: ResourceId,
+        /// The host to which Asterisk is to send.
+        host: &'a str,
+        /// The port to which Asterisk is to send.
+        port: u16,
+        /// In which format.
+        format: MediaFormat,
+    },
+    /// Read a variable of the media channel.
+    Variable {
+        /// The channel.
+        channel: ResourceId,
+        /// The variable.
+        name: &'static str,
+    },
+    /// Make a mixing bridge.
+    CreateBridge {
+        /// The id that it is to bear; its name is the same.
+        bridge: ResourceId,
+    },
+    /// Put the caller and the media channel into the bridge.
+    AddToBridge {
+        /// The bridge.
+        bridge: ResourceId,
+        /// The caller's channel.
+        caller: &'a str,
+        /// The media channel.
+        media: ResourceId,
+    },
+    /// Look whether the caller's channel is still there.
+    Look {
+        /// The caller's channel.
+        caller: &'a str,
+    },
+    /// Answer the caller.
+    Answer {
+        /// The caller's channel.
+        caller: &'a str,
+    },
+    /// Send the caller on in the dialplan, to the next priority.
+    Continue {
+        /// The caller's channel.
+        caller: &'a str,
+    },
+    /// Hang up the caller.
+    HangUp {
+        /// The caller's channel.
+        caller: &'a str,
+    },
+    /// Remove a channel of ours.
+    DeleteChannel(ResourceId),
+    /// Remove a bridge of ours.
+    DeleteBridge(ResourceId),
+}
+
+impl Request<'_> {
+    /// The HTTP method.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        match self {
+            Self::ExternalMedia { .. }
+            | Self::CreateBridge { .. }
+            | Self::AddToBridge { .. }
+            | Self::Answer { .. }
+            | Self::Continue { .. } => Method::Post,
+            Self::Variable { .. } | Self::Look { .. } => Method::Get,
+            Self::HangUp { .. } | Self::DeleteChannel(_) | Self::DeleteBridge(_) => Method::Delete,
+        }
+    }
+
+    /// What it is for, to be read after "refused to".
+    #[must_use]
+    pub const fn what(&self) -> &'static str {
+        match self {
+            Self::ExternalMedia { .. } => "make the media channel",
+            Self::Variable { .. } => "tell the media address",
+            Self::CreateBridge { .. } => "make the bridge",
+            Self::AddToBridge { .. } => "bridge the caller",
+            Self::Look { .. } => "show the caller's channel",
+            Self::Answer { .. } => "answer the caller",
+            Self::Continue { .. } => "send the caller on in the dialplan",
+            Self::HangUp { .. } => "hang up the caller",
+            Self::DeleteChannel(_) => "remove the media channel",
+            Self::DeleteBridge(_) => "remove the bridge",
+        }
+    }
+
+    /// Appends the path below `/ari`, with its query. Everything that somebody else chose is percent-encoded,
+    /// so that a channel's name cannot become another request.
+    pub fn write_path(&self, out: &mut Vec<u8>) {
+        use std::io::Write;
+        // Writing to a Vec cannot fail.
+        let _ = match *self {
+            Self::ExternalMedia { app, channel, host, port, format } => write!(
+                out,
+                "/channels/externalMedia?app={}&channelId={channel}&external_host={}&format={format}\
+                 &encapsulation=rtp&transport=udp&connection_type=client&direction=both&data=ari-bridge",
+                Encoded(app),
+                Encoded(&host_and_port(host, port))
+            ),
+            Self::Variable { channel, name } => write!(out, "/channels/{channel}/variable?variable={name}"),
+            Self::CreateBridge { bridge } => {
+                write!(out, "/bridges?type=mixing&bridgeId={bridge}&name={bridge}")
+            }
+            Self::AddToBridge { bridge, caller, media } => {
+                write!(out, "/bridges/{bridge}/addChannel?channel={},{media}", Encoded(caller))
+            }
+            Self::Look { caller } | Self::HangUp { caller } => write!(out, "/channels/{}", Encoded(caller)),
+            Self::Answer { caller } => write!(out, "/channels/{}/answer", Encoded(caller)),
+            Self::Continue { caller } => write!(out, "/channels/{}/continue", Encoded(caller)),
+            Self::DeleteChannel(id) => write!(out, "/channels/{id}"),
+            Self::DeleteBridge(id) => write!(out, "/bridges/{id}"),
+        };
+    }
+}
+
+/// `host:port`, with an IPv6 address in brackets (RFC 3986 §3.2.2).
+fn host_and_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Percent-encodes all but the unreserved characters (RFC 3986 §2.3).
+struct Encoded<'a>(&'a str);
+
+impl core::fmt::Display for Encoded<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        use core::fmt::Write;
+        for byte in self.0.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    f.write_char(byte.into())?
+                }
+                other => write!(f, "%{other:02X}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{CallId, IdPrefix, InstanceNonce};
+
+    fn path(request: Request<'_>) -> String {
+        let mut out = Vec::new();
+        request.write_path(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_stasis_start_as_asterisk_writes_it() {
+        let event = br#"{"type":"StasisStart","timestamp":"2026-11-22T11:29:11.573+0000","args":["100","200"],
+            "channel":{"id":"1795346951.0","name":"PJSIP/sipp-00000000","state":"Ring","protocol_id":"1-15644@127.0.0.1",
+            "caller":{"name":"caller","number":"100"},"connected":{"name":"","number":""},"accountcode":"",
+            "dialplan":{"context":"inbound","exten":"200","priority":3,"app_name":"Stasis","app_data":"voice-agent,100,200"},
+            "creationtime":"2026-11-22T11:29:11.571+0000","language":"en"},
+            "asterisk_id":"02:fc:00:00:00:01","application":"voice-agent"}"#;
+        let event = Event::parse(event).unwrap();
+        assert_eq!(event.kind, EventKind::StasisStart);
+        let channel = event.channel.unwrap();
+        assert_eq!((&*channel.id, channel.is_up(), channel.is_media()), ("1795346951.0", false, false));
+    }
+
+    #[test]
+    fn what_is_not_an_event_is_none() {
+        for bytes in [
+            &b""[..],
+            b"{",
+            b"[]",
+            b"null",
+            b"{}",
+            br#"{"type":5}"#,
+            br#"{"type":null}"#,
+            b"\xff\xfe",
+            br#"{"type":"StasisStart","channel":"no"}"#,
+        ] {
+            assert!(Event::parse(bytes).is_none(), "{}", String::from_utf8_lossy(bytes));
+        }
+        assert!(Event::parse(&vec![b' '; MAX_EVENT_BYTES + 1]).is_none());
+    }
+
+    #[test]
+    fn an_unknown_event_without_a_channel_is_tolerated() {
+        let event = Event::parse(br#"{"type":"NewInAsterisk30","channel":null}"#).unwrap();
+        assert_eq!((event.kind, event.channel.is_none()), (EventKind::Other, true));
+    }
+
+    #[test]
+    fn the_media_address_is_in_the_reply_or_it_is_not() {
+        let reply = br#"{"id":"x","channelvars":{"UNICASTRTP_LOCAL_PORT":"21378","UNICASTRTP_LOCAL_ADDRESS":"127.0.0.1"}}"#;
+        assert_eq!(media_address(reply), Some("127.0.0.1:21378".parse().unwrap()));
+        for without in [
+            &br#"{"id":"x"}"#[..],
+            br#"{"channelvars":null}"#,
+            br#"{"channelvars":{"UNICASTRTP_LOCAL_PORT":"0"}}"#,
+            b"",
+        ] {
+            assert_eq!(media_address(without), None);
+        }
+        assert_eq!(variable_port(br#"{"value":"21378"}"#), Some(21378));
+        assert_eq!(variable_address(br#"{"value":"::1"}"#), Some("::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn requests_are_written_as_the_api_description_names_them() {
+        let ids = IdPrefix { nonce: InstanceNonce::new(1), call: CallId(7) };
+        assert_eq!(
+            path(Request::ExternalMedia {
+                app: "voice-agent",
+                channel: ids.resource(1),
+                host: "::1",
+                port: 30000,
+                format: MediaFormat::Slin16
+            }),
+            "/channels/externalMedia?app=voice-agent&channelId=arib00000001-7-1&external_host=%5B%3A%3A1%5D%3A30000\
+             &format=slin16&encapsulation=rtp&transport=udp&connection_type=client&direction=both&data=ari-bridge"
+        );
+        assert_eq!(
+            path(Request::AddToBridge { bridge: ids.resource(2), caller: "1.2", media: ids.resource(1) }),
+            "/bridges/arib00000001-7-2/addChannel?channel=1.2,arib00000001-7-1"
+        );
+    }
+
+    #[test]
+    fn a_hostile_channel_id_stays_one_path_segment() {
+        assert_eq!(
+            path(Request::HangUp { caller: "../bridges/x?a=b&c" }),
+            "/channels/..%2Fbridges%2Fx%3Fa%3Db%26c"
+        );
+    }
+}

@@ -12,8 +12,8 @@
 //!
 //! | ring | modules |
 //! |---|---|
-//! | 0 values | [`time`], [`id`], [`rng`], [`actions`], [`format`](mod@format), [`settings`], [`observe`] |
-//! | 1 codecs between bytes and values, no state | [`ari`], [`realtime`], [`rtp`], [`pcm`] |
+//! | 0 values | [`time`], [`id`], [`rng`], [`actions`], [`format`](mod@format), [`settings`], [`fault`], [`outcome`], [`wake`], [`observe`] |
+//! | 1 codecs between bytes and values, no state | [`json`], [`ari`], [`realtime`], [`rtp`], [`pcm`] |
 //! | 2 media | [`jitter`], [`resample`], [`codec`], [`playout`], [`uplink`], [`downlink`] |
 //! | 3 machines | [`call`], [`switchboard`] |
 //! | 4 services | [`config`], [`metrics`], [`admin`], [`http`], [`ports`], [`check`], `sim` (feature) |
@@ -31,12 +31,16 @@ pub mod check;
 pub mod codec;
 pub mod config;
 pub mod downlink;
+pub mod fault;
 pub mod format;
+mod holding;
 pub mod http;
 pub mod id;
 pub mod jitter;
+pub mod json;
 pub mod metrics;
 pub mod observe;
+pub mod outcome;
 pub mod pcm;
 pub mod playout;
 pub mod ports;
@@ -50,3 +54,4 @@ pub mod sim;
 pub mod switchboard;
 pub mod time;
 pub mod uplink;
+pub mod wake;

@@ -3,7 +3,8 @@
 //! An observation never carries what a caller or a model said, nor a number, so that logs and metrics made
 //! from them are safe to keep.
 
-use crate::call::{EndReason, IoFault, Outcome};
+use crate::fault::IoFault;
+use crate::outcome::{EndReason, Outcome};
 use crate::time::Duration;
 use core::fmt;
 
@@ -402,7 +403,7 @@ impl fmt::Display for Observation {
 }
 
 /// What an operator can do about an error code that ends a session.
-fn remedy(code: &str) -> &'static str {
+pub(crate) fn remedy(code: &str) -> &'static str {
     match code.rsplit('.').next().unwrap_or(code) {
         "invalid_api_key" => "; check OPENAI_API_KEY",
         "model_not_found" => "; check OPENAI_MODEL, models are shut down from time to time",

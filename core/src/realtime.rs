@@ -1,1 +1,385 @@
-//! realtime
+//! The Realtime API as values: server events in, client events out.
+//!
+//! This is the GA interface of OpenAI's Realtime API over WebSocket. Unknown events and fields are ignored,
+//! absent and `null` fields are alike.
+
+use crate::json::{Text, or_default, write_string};
+use crate::settings::SessionSettings;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use std::io::Write;
+
+/// The longest message that is looked at, in bytes. The API allows 15 MiB of audio in one event.
+pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// What the server says, as far as the bridge acts on it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ServerEvent<'a> {
+    /// The session stands, with the server's own settings.
+    SessionCreated,
+    /// The session has our settings.
+    SessionUpdated,
+    /// The caller began to speak.
+    SpeechStarted,
+    /// The caller stopped.
+    SpeechStopped,
+    /// The agent begins an answer.
+    ResponseCreated,
+    /// A piece of the agent's voice.
+    AudioDelta {
+        /// The item that it belongs to.
+        item_id: Text<'a>,
+        /// The part of the item.
+        content_index: u32,
+        /// Base64 of 16-bit little-endian samples.
+        delta: Text<'a>,
+    },
+    /// All audio of an item has come.
+    AudioDone {
+        /// The item.
+        item_id: Text<'a>,
+        /// The part of the item.
+        content_index: u32,
+    },
+    /// The answer is complete, cancelled, failed or incomplete.
+    ResponseDone {
+        /// Which of them.
+        status: Text<'a>,
+        /// The reason, or the code of the error.
+        detail: Text<'a>,
+    },
+    /// Something that we asked for could not be done; the session goes on.
+    Error {
+        /// The code, or the type where there is none.
+        code: Text<'a>,
+        /// The field that the server complains of.
+        param: Text<'a>,
+        /// The event of ours that it answers.
+        event_id: Text<'a>,
+    },
+    /// Anything else.
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    item_id: Text<'a>,
+    #[serde(default, deserialize_with = "or_default")]
+    content_index: u32,
+    #[serde(borrow, default)]
+    delta: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "or_default")]
+    response: RawResponse<'a>,
+    #[serde(borrow, default, deserialize_with = "or_default")]
+    error: RawError<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawResponse<'a> {
+    #[serde(borrow, default)]
+    status: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "or_default")]
+    status_details: RawDetails<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawDetails<'a> {
+    #[serde(borrow, default)]
+    reason: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "or_default")]
+    error: RawError<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawError<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    code: Text<'a>,
+    #[serde(borrow, default)]
+    param: Text<'a>,
+    #[serde(borrow, default)]
+    event_id: Text<'a>,
+}
+
+impl<'a> RawError<'a> {
+    fn code_or_type(self) -> Text<'a> {
+        if self.code.is_empty() { self.kind } else { self.code }
+    }
+}
+
+impl<'a> ServerEvent<'a> {
+    /// Reads a message; `None` if it is not JSON of an event's shape.
+    #[must_use]
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        if bytes.len() > MAX_MESSAGE_BYTES {
+            return None;
+        }
+        let raw: Raw<'a> = serde_json::from_slice(bytes).ok()?;
+        Some(match &*raw.kind {
+            "response.output_audio.delta" => {
+                Self::AudioDelta { item_id: raw.item_id, content_index: raw.content_index, delta: raw.delta }
+            }
+            "response.output_audio.done" => {
+                Self::AudioDone { item_id: raw.item_id, content_index: raw.content_index }
+            }
+            "session.created" => Self::SessionCreated,
+            "session.updated" => Self::SessionUpdated,
+            "input_audio_buffer.speech_started" => Self::SpeechStarted,
+            "input_audio_buffer.speech_stopped" => Self::SpeechStopped,
+            "response.created" => Self::ResponseCreated,
+            "response.done" => {
+                let RawDetails { reason, error } = raw.response.status_details;
+                let detail = if reason.is_empty() { error.code_or_type() } else { reason };
+                Self::ResponseDone { status: raw.response.status, detail }
+            }
+            "error" => {
+                let param = raw.error.param.clone();
+                let event_id = raw.error.event_id.clone();
+                Self::Error { code: raw.error.code_or_type(), param, event_id }
+            }
+            "" => return None,
+            _ => Self::Other,
+        })
+    }
+}
+
+/// The code in a close reason: servers close with `<type>.<code>`; anything else is taken as it is.
+#[must_use]
+pub fn close_code(reason: &[u8]) -> &str {
+    let text = core::str::from_utf8(reason).unwrap_or_default();
+    text.rsplit('.').next().unwrap_or(text)
+}
+
+/// Whether trying again cannot help: the code decides first, because "no credit" comes with a close code that
+/// says "try again later"; then the close code, then the HTTP status of a refused upgrade.
+#[must_use]
+pub fn is_refusal(code: &str, close: Option<u16>, http_status: Option<u16>) -> bool {
+    const FATAL_CODES: [&str; 6] = [
+        "invalid_api_key",
+        "insufficient_quota",
+        "account_deactivated",
+        "billing_hard_limit_reached",
+        "model_not_found",
+        "beta_api_shape_disabled",
+    ];
+    FATAL_CODES.contains(&code)
+        || matches!(close, Some(3000 | 4000 | 4004))
+        || matches!(http_status, Some(401 | 403 | 404))
+}
+
+/// What the bridge says. Every event but the hot `append` carries an `event_id`, so that the server's
+/// errors can be told apart.
+#[derive(Clone, Copy, Debug)]
+pub enum ClientEvent<'a> {
+    /// The session's settings.
+    SessionUpdate(&'a SessionSettings),
+    /// Ask the agent to speak, with these instructions for this one answer.
+    ResponseCreate {
+        /// What the answer is to be.
+        instructions: &'a str,
+    },
+    /// Stop the answer that is being made.
+    ResponseCancel,
+    /// Tell the server how much of an item the caller heard.
+    Truncate {
+        /// The item.
+        item_id: &'a str,
+        /// The part of it.
+        content_index: u32,
+        /// How much was heard, in milliseconds; more than zero and at most what was received.
+        audio_end_ms: u64,
+    },
+    /// Take an item back of which the caller heard nothing.
+    Delete {
+        /// The item.
+        item_id: &'a str,
+    },
+}
+
+impl ClientEvent<'_> {
+    /// Appends the event as JSON. `number` makes its `event_id`.
+    pub fn write(&self, number: u32, out: &mut Vec<u8>) {
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, r#"{{"event_id":"ari-bridge-{number}","type":"#);
+        match *self {
+            Self::SessionUpdate(session) => {
+                out.extend_from_slice(br#""session.update","session":"#);
+                write_session(session, out);
+            }
+            Self::ResponseCreate { instructions } => {
+                out.extend_from_slice(br#""response.create","response":{"instructions":"#);
+                write_string(instructions, out);
+                out.push(b'}');
+            }
+            Self::ResponseCancel => out.extend_from_slice(br#""response.cancel""#),
+            Self::Truncate { item_id, content_index, audio_end_ms } => {
+                out.extend_from_slice(br#""conversation.item.truncate","item_id":"#);
+                write_string(item_id, out);
+                let _ = write!(out, r#","content_index":{content_index},"audio_end_ms":{audio_end_ms}"#);
+            }
+            Self::Delete { item_id } => {
+                out.extend_from_slice(br#""conversation.item.delete","item_id":"#);
+                write_string(item_id, out);
+            }
+        }
+        out.push(b'}');
+    }
+}
+
+fn write_session(settings: &SessionSettings, out: &mut Vec<u8>) {
+    let pcm = serde_json::json!({ "type": "audio/pcm", "rate": crate::format::MODEL_RATE });
+    let mut session = serde_json::json!({
+        "type": "realtime",
+        "output_modalities": ["audio"],
+        "audio": {
+            "input": {
+                "format": pcm,
+                "turn_detection": {
+                    "type": "server_vad",
+                    "threshold": settings.vad.threshold,
+                    "prefix_padding_ms": settings.vad.prefix_padding_ms,
+                    "silence_duration_ms": settings.vad.silence_duration_ms,
+                    "idle_timeout_ms": null,
+                    "create_response": true,
+                    "interrupt_response": true,
+                },
+            },
+            "output": { "format": pcm, "voice": settings.voice },
+        },
+    });
+    if let (Some(instructions), Some(session)) = (&settings.instructions, session.as_object_mut()) {
+        session.insert("instructions".to_owned(), instructions.as_str().into());
+    }
+    // Serialising into a Vec cannot fail.
+    let _ = serde_json::to_writer(out, &session);
+}
+
+/// Appends an `input_audio_buffer.append` with these bytes of audio. It is sent fifty times a second, so it
+/// is written without a tree and, once `out` has grown, without allocating.
+pub fn write_append(audio: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"type":"input_audio_buffer.append","audio":""#);
+    let start = out.len();
+    out.resize(start + audio.len().div_ceil(3) * 4, 0);
+    if let Some(slot) = out.get_mut(start..) {
+        // The slot has exactly the encoded length, so this cannot fail.
+        let _ = STANDARD.encode_slice(audio, slot);
+    }
+    out.extend_from_slice(br#""}"#);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn written(event: ClientEvent<'_>) -> Value {
+        let mut out = Vec::new();
+        event.write(3, &mut out);
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    #[test]
+    fn every_voice_detection_field_is_written_out() {
+        let session = written(ClientEvent::SessionUpdate(&SessionSettings {
+            instructions: Some("Say \"hello\".\n".to_owned()),
+            ..SessionSettings::default()
+        }));
+        let vad = &session["session"]["audio"]["input"]["turn_detection"];
+        for field in [
+            "type",
+            "threshold",
+            "prefix_padding_ms",
+            "silence_duration_ms",
+            "idle_timeout_ms",
+            "create_response",
+            "interrupt_response",
+        ] {
+            assert!(vad.get(field).is_some(), "{field}");
+        }
+        assert_eq!(session["session"]["instructions"], "Say \"hello\".\n");
+        assert_eq!(session["session"]["audio"]["output"]["format"]["rate"], 24000);
+        assert_eq!(session["event_id"], "ari-bridge-3");
+    }
+
+    #[test]
+    fn without_instructions_the_field_is_absent_and_the_server_keeps_its_own() {
+        let session = written(ClientEvent::SessionUpdate(&SessionSettings::default()));
+        assert!(session["session"].get("instructions").is_none());
+    }
+
+    #[test]
+    fn what_an_operator_writes_cannot_leave_its_string() {
+        let text = "\"},\"type\":\"x\u{0}\\";
+        let event = written(ClientEvent::ResponseCreate { instructions: text });
+        assert_eq!(event["response"]["instructions"], text);
+        assert_eq!(event["type"], "response.create");
+    }
+
+    #[test]
+    fn an_append_is_base64_of_its_audio() {
+        let mut out = b"before".to_vec();
+        write_append(&[0, 1, 2, 3], &mut out);
+        assert_eq!(out, br#"before{"type":"input_audio_buffer.append","audio":"AAECAw=="}"#);
+    }
+
+    #[test]
+    fn a_delta_is_borrowed_from_the_message() {
+        let event = ServerEvent::parse(
+            br#"{"type":"response.output_audio.delta","event_id":"e","response_id":"r","item_id":"i","output_index":0,
+               "content_index":1,"delta":"AAEC","obfuscation":"zzz"}"#,
+        );
+        let Some(ServerEvent::AudioDelta { item_id, content_index, delta }) = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!((&*item_id, content_index, &*delta), ("i", 1, "AAEC"));
+    }
+
+    #[test]
+    fn a_failed_response_names_its_error_and_a_cancelled_one_its_reason() {
+        let failed = ServerEvent::parse(
+            br#"{"type":"response.done","response":{"status":"failed","status_details":{"type":"failed",
+               "error":{"type":"x","code":"rate_limit_exceeded"}}}}"#,
+        );
+        let Some(ServerEvent::ResponseDone { status, detail }) = failed else { panic!() };
+        assert_eq!((&*status, &*detail), ("failed", "rate_limit_exceeded"));
+        let cancelled = ServerEvent::parse(
+            br#"{"type":"response.done","response":{"status":"cancelled","status_details":{"reason":"turn_detected","error":null}}}"#,
+        );
+        assert!(
+            matches!(cancelled, Some(ServerEvent::ResponseDone { detail, .. }) if &*detail == "turn_detected")
+        );
+    }
+
+    #[test]
+    fn nulls_unknown_fields_and_unknown_events_are_tolerated() {
+        for message in [
+            r#"{"type":"error","error":{"code":null,"param":null,"event_id":null,"type":"server_error"}}"#,
+            r#"{"type":"response.done","response":null}"#,
+            r#"{"type":"session.created","session":{"new_in_2030":[1,{}]}}"#,
+            r#"{"type":"something.new","delta":null,"item_id":null,"content_index":null}"#,
+        ] {
+            assert!(ServerEvent::parse(message.as_bytes()).is_some(), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_event_is_none() {
+        for message in [&b""[..], b"{", b"5", b"{}", br#"{"type":7}"#, br#"{"type":""}"#, b"\xff"] {
+            assert_eq!(ServerEvent::parse(message), None);
+        }
+    }
+
+    #[test]
+    fn no_credit_is_a_refusal_although_its_close_code_says_try_again() {
+        let code = close_code(b"insufficient_quota.insufficient_quota");
+        assert!(is_refusal(code, Some(1013), None));
+        assert!(!is_refusal("", Some(1013), None));
+        assert!(!is_refusal("", Some(1006), None));
+        assert!(is_refusal("", None, Some(401)));
+    }
+}

@@ -1,7 +1,12 @@
 //! What the tests of ari-bridge share.
 //!
-//! [`measure`] says how alike two recordings are, and [`speech`] makes the voices that are recorded. Neither
-//! uses the bridge's own codecs or resampler: what is measured must not be measured with itself.
+//! [`world`] drives one call by arbitrary bytes, which [`choices`] reads. [`scene`] is the whole bridge between
+//! the stand-ins, in virtual time. [`measure`] says how alike two recordings are, and [`speech`] makes the
+//! voices that are recorded; neither uses the bridge's own codecs or resampler, because what is measured must
+//! not be measured with itself.
 
+pub mod choices;
 pub mod measure;
+pub mod scene;
 pub mod speech;
+pub mod world;

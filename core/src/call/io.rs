@@ -4,10 +4,13 @@ use crate::id::{IdPrefix, LegId, LinkId, RequestId};
 use crate::observe::Observation;
 use crate::settings::MediaPlan;
 use crate::time::{Duration, Instant, UtcNanos};
-use core::fmt;
 use core::net::SocketAddr;
 
 pub use crate::actions::Span;
+pub use crate::ari::Method;
+pub use crate::fault::IoFault;
+pub use crate::outcome::{EndReason, Outcome, StopReason};
+pub use crate::wake::Wake;
 
 /// The output buffer of a call.
 pub type Actions = crate::actions::Actions<Action>;
@@ -128,36 +131,6 @@ pub enum LinkState {
     Down,
 }
 
-/// Why something between us and a peer failed, as far as a decision needs to know.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum IoFault {
-    /// The name could not be resolved.
-    Resolve,
-    /// Nobody listens there.
-    Refused,
-    /// It took too long.
-    TimedOut,
-    /// The connection broke.
-    Reset,
-    /// TLS was not agreed: certificate, name or version.
-    Tls,
-    /// The peer does not speak the protocol.
-    Protocol,
-    /// Our queue to the peer is full: it does not read fast enough.
-    Backlog,
-    /// No port in the range is free.
-    NoPort,
-    /// Anything else that the system reports.
-    Other,
-}
-
-/// Why the driver ends a call.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StopReason {
-    /// The process is going away.
-    Shutdown,
-}
-
 /// What the driver is to do. Actions of one step are performed in their order.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
@@ -221,29 +194,6 @@ pub enum Action {
     Finish(Outcome),
 }
 
-/// An HTTP method that ARI uses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Method {
-    /// GET
-    Get,
-    /// POST
-    Post,
-    /// DELETE
-    Delete,
-}
-
-impl Method {
-    /// As it stands in a request line.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Delete => "DELETE",
-        }
-    }
-}
-
 /// When to come back at the latest, and why. The driver sleeps until then or until an input is ready, gives
 /// every ready input, and then, if the deadline has passed, [`Input::Timer`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -253,114 +203,4 @@ pub struct Next {
     pub deadline: Option<(Instant, Wake)>,
     /// Whether the machine is done: [`Action::Finish`] has been given.
     pub finished: bool,
-}
-
-/// The reason of a deadline.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Wake {
-    /// Pacing: the next frame for the caller is due.
-    Playout,
-    /// Pacing: the model is due audio, and the caller has sent none.
-    UplinkSilence,
-    /// Pacing: a packet that others overtook has been waited for long enough.
-    JitterRelease,
-    /// Peer: the set-up takes too long.
-    AnswerWithin,
-    /// Peer: the call has lasted as long as it may.
-    MaxCall,
-    /// Peer: the goodbye takes too long.
-    Goodbye,
-    /// Peer: a clean-up request is to be repeated.
-    CleanUp,
-}
-
-impl Wake {
-    /// Whether the deadline paces media. Pacing fires before the input of a step, time-outs of peers only on
-    /// [`Input::Timer`].
-    #[must_use]
-    pub const fn is_pacing(self) -> bool {
-        matches!(self, Self::Playout | Self::UplinkSilence | Self::JitterRelease)
-    }
-}
-
-/// How a call went.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Outcome {
-    /// Why it ended.
-    pub ended: EndReason,
-    /// Whether the caller was answered.
-    pub answered: bool,
-    /// From `StasisStart` until the end was decided.
-    pub duration: Duration,
-    /// Whether something may have been left on Asterisk: a clean-up was given up.
-    pub left_behind: bool,
-}
-
-/// Why a call ended. The first cause counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum EndReason {
-    /// The caller hung up, or Asterisk took the channel away.
-    CallerHungUp,
-    /// The longest allowed time was reached.
-    MaxDuration,
-    /// The process is stopping.
-    Shutdown,
-    /// The set-up took longer than the caller is kept ringing.
-    NotReadyInTime,
-    /// Asterisk refused or lost something that the call needs.
-    AriFault,
-    /// No media socket could be had, or it broke.
-    MediaFault,
-    /// The Realtime side refused us: key, model, credit.
-    RealtimeRefused,
-    /// The Realtime side could not be reached, or broke off.
-    RealtimeLost,
-}
-
-impl EndReason {
-    /// The value of the label `status` in the metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::CallerHungUp => "caller_hung_up",
-            Self::MaxDuration => "max_duration",
-            Self::Shutdown => "shutdown",
-            Self::NotReadyInTime => "not_ready_in_time",
-            Self::AriFault => "ari_fault",
-            Self::MediaFault => "media_fault",
-            Self::RealtimeRefused => "realtime_refused",
-            Self::RealtimeLost => "realtime_lost",
-        }
-    }
-}
-
-impl fmt::Display for EndReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CallerHungUp => "the caller hung up",
-            Self::MaxDuration => "the longest allowed time was reached",
-            Self::Shutdown => "the bridge is stopping",
-            Self::NotReadyInTime => "the set-up took too long",
-            Self::AriFault => "Asterisk refused or lost something that the call needs",
-            Self::MediaFault => "no media socket could be had",
-            Self::RealtimeRefused => "the Realtime side refused the session",
-            Self::RealtimeLost => "the Realtime side could not be reached or broke off",
-        })
-    }
-}
-
-impl fmt::Display for IoFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Resolve => "the name could not be resolved",
-            Self::Refused => "nobody listens there",
-            Self::TimedOut => "no answer in time",
-            Self::Reset => "the connection broke",
-            Self::Tls => "TLS was not agreed (certificate, name or version)",
-            Self::Protocol => "the peer does not speak the protocol",
-            Self::Backlog => "the peer does not read fast enough",
-            Self::NoPort => "no port in the range is free",
-            Self::Other => "the system reported an error",
-        })
-    }
 }

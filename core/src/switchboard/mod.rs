@@ -1,5 +1,285 @@
 //! One process: takes ARI's events, tells callers from the rest, and hands each event to its call.
+//!
+//! The switchboard owns no call and no call owns it: the two exchange values. It keeps the event socket open,
+//! takes calls on or sends them on in the dialplan, and removes what a call that panicked left on Asterisk.
 
 mod io;
+mod orphans;
 
 pub use io::*;
+
+use crate::ari::{Channel, Event, EventKind};
+use crate::call::{IoFault, LinkState, StopReason};
+use crate::id::{CallId, IdPrefix, InstanceNonce, ResourceId};
+use crate::observe::{Label, Observation, Peer, Refusal};
+use crate::rng::Rng;
+use crate::settings::SwitchboardSettings;
+use crate::time::{Duration, Instant};
+use orphans::{Orphan, Orphans};
+use std::collections::BTreeMap;
+
+/// The wait before the event socket is opened again; it doubles with each failure.
+const FIRST_RECONNECT: Duration = Duration::from_millis(250);
+
+/// The longest such wait.
+const LAST_RECONNECT: Duration = Duration::from_secs(15);
+
+/// One process's view of Asterisk.
+#[derive(Debug)]
+pub struct Switchboard {
+    settings: SwitchboardSettings,
+    nonce: InstanceNonce,
+    rng: Rng,
+    last: Instant,
+    link: Link,
+    last_call: u64,
+    /// The calls under way and the channel of each one's caller.
+    calls: BTreeMap<CallId, String>,
+    by_channel: BTreeMap<String, CallId>,
+    orphans: Orphans,
+    draining: bool,
+    finished: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Link {
+    /// Being opened, after so many failures.
+    Opening(u32),
+    Up,
+    /// To be opened again then.
+    Down {
+        failures: u32,
+        retry_at: Instant,
+    },
+}
+
+impl Switchboard {
+    /// A switchboard that begins by opening the event socket. `seed` decides the jitter of its retries and the
+    /// seeds of its calls.
+    pub fn new(
+        settings: &SwitchboardSettings,
+        nonce: InstanceNonce,
+        seed: u64,
+        now: Instant,
+        out: &mut Actions,
+    ) -> (Self, Next) {
+        out.push(Action::OpenAri);
+        let switchboard = Self {
+            settings: settings.clone(),
+            nonce,
+            rng: Rng::new(seed),
+            last: now,
+            link: Link::Opening(0),
+            last_call: 0,
+            calls: BTreeMap::new(),
+            by_channel: BTreeMap::new(),
+            orphans: Orphans::default(),
+            draining: false,
+            finished: false,
+        };
+        let next = switchboard.next();
+        (switchboard, next)
+    }
+
+    /// Takes one input at `now` and gives the actions that follow from it. Work per step is bounded by the
+    /// number of calls.
+    ///
+    /// # Panics
+    ///
+    /// If `now` is not later than at the last step: time only moves forward, and a driver that breaks this is
+    /// at fault.
+    pub fn step(&mut self, now: Instant, input: Input<'_>, out: &mut Actions) -> Next {
+        assert!(now > self.last, "time only moves forward: {now} does not follow {}", self.last);
+        self.last = now;
+        if !self.finished {
+            self.take(now, input, out);
+            self.orphans.let_go(now, matches!(input, Input::Timer), out);
+            if self.draining && self.calls.is_empty() && self.orphans.is_idle() {
+                self.finished = true;
+                out.push(Action::Finish);
+            }
+        }
+        self.next()
+    }
+
+    /// How many calls are under way.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    fn take(&mut self, now: Instant, input: Input<'_>, out: &mut Actions) {
+        match input {
+            Input::AriUp => {
+                self.link = Link::Up;
+                observe(out, Observation::AriUp);
+                out.push(Action::ToAll(LinkState::Up));
+            }
+            Input::AriDown { http_status, fault } => self.ari_down(now, http_status, fault, out),
+            Input::Ari(bytes) => match Event::parse(bytes) {
+                Some(event) => self.event(&event, bytes, out),
+                None => observe(out, Observation::BadInput { peer: Peer::Ari, what: Label::new("event") }),
+            },
+            Input::AriReply { id, status, .. } => self.orphans.reply(now, id, status),
+            Input::AriFailed { id, .. } => self.orphans.no_reply(now, id),
+            Input::CallFinished { call, outcome: _ } => self.forget(call),
+            Input::CallPanicked { call } => self.panicked(now, call, out),
+            Input::Drain => self.drain(out),
+            Input::Timer => {
+                if let Link::Down { failures, retry_at } = self.link
+                    && retry_at <= now
+                {
+                    self.link = Link::Opening(failures);
+                    out.push(Action::OpenAri);
+                }
+            }
+        }
+    }
+
+    fn ari_down(
+        &mut self,
+        now: Instant,
+        http_status: Option<u16>,
+        fault: Option<IoFault>,
+        out: &mut Actions,
+    ) {
+        let failures = match self.link {
+            Link::Opening(failures) | Link::Down { failures, .. } => failures,
+            Link::Up => {
+                out.push(Action::ToAll(LinkState::Down));
+                0
+            }
+        };
+        let longest = (FIRST_RECONNECT * (1 << failures.min(8))).min(LAST_RECONNECT);
+        // Between half of it and all of it, so that many bridges do not come back at the same moment.
+        let retry_in = longest / 2 + (longest / 2) * self.rng.below(1024) / 1024;
+        self.link = Link::Down { failures: failures.saturating_add(1), retry_at: now + retry_in };
+        observe(out, Observation::AriDown { http_status, fault, retry_in });
+    }
+
+    fn event(&mut self, event: &Event<'_>, bytes: &[u8], out: &mut Actions) {
+        if event.kind == EventKind::ApplicationReplaced {
+            return observe(out, Observation::AppReplaced);
+        }
+        if let (EventKind::StasisStart, Some(channel)) = (event.kind, &event.channel) {
+            return self.stasis_start(event, channel, bytes, out);
+        }
+        if let Some(call) = self.call_of(event) {
+            hand_over(call, bytes, out);
+        }
+    }
+
+    /// The call that an event is about: by a name of ours, or by the caller's channel.
+    fn call_of(&self, event: &Event<'_>) -> Option<CallId> {
+        let channel = event.channel.as_ref().map(|channel| &*channel.id);
+        let bridge = event.bridge.as_ref().map(|bridge| &*bridge.id);
+        let by_name =
+            [channel, bridge].into_iter().flatten().find_map(|id| self.owner(ResourceId::parse(id)?));
+        by_name.or_else(|| self.by_channel.get(channel?).copied())
+    }
+
+    /// The live call that made this resource.
+    fn owner(&self, id: ResourceId) -> Option<CallId> {
+        Some(id.prefix.call).filter(|call| id.prefix.nonce == self.nonce && self.calls.contains_key(call))
+    }
+
+    fn stasis_start(&mut self, event: &Event<'_>, channel: &Channel<'_>, bytes: &[u8], out: &mut Actions) {
+        if let Some(id) = ResourceId::parse(&channel.id) {
+            match self.owner(id) {
+                Some(call) => hand_over(call, bytes, out),
+                None => {
+                    observe(out, Observation::Orphan);
+                    self.orphans.found(Orphan::Channel(id));
+                }
+            }
+        } else if let Some(&call) = event.replaces.as_ref().and_then(|old| self.by_channel.get(&*old.id)) {
+            // An attended transfer: the new channel takes the caller's place in the call.
+            self.register(call, channel);
+            hand_over(call, bytes, out);
+        } else if channel.is_media() || channel.id.is_empty() {
+            observe(out, Observation::NotACaller);
+        } else if let Some(refusal) = self.refusal() {
+            observe(out, Observation::CallRefused(refusal));
+            self.orphans.found(Orphan::Caller(channel.id.to_string()));
+        } else {
+            self.start_call(channel, bytes, out);
+        }
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        if self.draining {
+            Some(Refusal::Stopping)
+        } else if self.calls.len() >= self.settings.max_calls {
+            Some(Refusal::TooManyCalls)
+        } else {
+            None
+        }
+    }
+
+    fn start_call(&mut self, channel: &Channel<'_>, bytes: &[u8], out: &mut Actions) {
+        self.last_call += 1;
+        let call = CallId(self.last_call);
+        self.register(call, channel);
+        let event = out.put(bytes);
+        let ids = IdPrefix { nonce: self.nonce, call };
+        out.push(Action::StartCall { call, ids, seed: self.rng.next_u64(), event });
+    }
+
+    fn register(&mut self, call: CallId, channel: &Channel<'_>) {
+        let id = channel.id.to_string();
+        if let Some(old) = self.calls.insert(call, id.clone()) {
+            self.by_channel.remove(&old);
+        }
+        self.by_channel.insert(id, call);
+    }
+
+    fn forget(&mut self, call: CallId) {
+        if let Some(channel) = self.calls.remove(&call) {
+            // The caller may have come back meanwhile, into a call of its own.
+            if self.by_channel.get(&channel) == Some(&call) {
+                self.by_channel.remove(&channel);
+            }
+        }
+    }
+
+    /// A call's task is gone, and with it all knowledge of what it had made. The names are known, so each is
+    /// removed, as something whose create may still be under way.
+    fn panicked(&mut self, now: Instant, call: CallId, out: &mut Actions) {
+        let Some(channel) = self.calls.get(&call).cloned() else { return };
+        self.forget(call);
+        observe(out, Observation::CallPanicked);
+        let ids = IdPrefix { nonce: self.nonce, call };
+        self.orphans.found(Orphan::Caller(channel));
+        self.orphans.suspected(now, Orphan::Channel(ids.resource(crate::call::line::MEDIA_CHANNEL)));
+        self.orphans.suspected(now, Orphan::Bridge(ids.resource(crate::call::line::BRIDGE)));
+    }
+
+    fn drain(&mut self, out: &mut Actions) {
+        if !core::mem::replace(&mut self.draining, true) {
+            for &call in self.calls.keys() {
+                out.push(Action::StopCall { call, reason: StopReason::Shutdown });
+            }
+        }
+    }
+
+    fn next(&self) -> Next {
+        if self.finished {
+            return Next { deadline: None, finished: true };
+        }
+        let reconnect = match self.link {
+            Link::Down { retry_at, .. } => Some((retry_at, Wake::Reconnect)),
+            Link::Up | Link::Opening(_) => None,
+        };
+        let clean_up = self.orphans.deadline().map(|at| (at, Wake::CleanUp));
+        Next { deadline: [reconnect, clean_up].into_iter().flatten().min(), finished: false }
+    }
+}
+
+fn hand_over(call: CallId, bytes: &[u8], out: &mut Actions) {
+    let event = out.put(bytes);
+    out.push(Action::ToCall { call, event });
+}
+
+fn observe(out: &mut Actions, observation: Observation) {
+    out.push(Action::Observe(observation));
+}

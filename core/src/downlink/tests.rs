@@ -1,0 +1,324 @@
+//! The downlink as stories: an agent speaks, and the packets are looked at.
+
+use super::*;
+use crate::codec::Decoder;
+use crate::rng::Rng;
+use base64::prelude::BASE64_STANDARD;
+use proptest::prelude::*;
+
+fn at(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+fn delta(samples: &[i16]) -> String {
+    let mut bytes = Vec::new();
+    pcm::to_le_bytes(samples, &mut bytes);
+    BASE64_STANDARD.encode(bytes)
+}
+
+/// What the caller's end sees of one packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Seen {
+    at_ms: u64,
+    marker: bool,
+    sequence: u16,
+    timestamp: u32,
+    skipped: u32,
+}
+
+/// An answered call in which the agent speaks; sequence and timestamp are told relative to the first ones.
+struct Agent {
+    downlink: Downlink,
+    first: (u16, u32),
+}
+
+impl Agent {
+    fn answered(encoding: Encoding, millis: u64) -> Self {
+        let mut downlink = Downlink::new(encoding, &mut Rng::new(1));
+        let first = (downlink.rtp.next_sequence, downlink.rtp.first_timestamp);
+        downlink.start(at(millis));
+        Self { downlink, first }
+    }
+
+    fn push(&mut self, millis: u64, item: &str, audio_ms: usize) -> Pushed {
+        self.downlink.push_base64(at(millis), item, 0, delta(&vec![5000; audio_ms * 24]).as_bytes())
+    }
+
+    fn poll(&mut self, millis: u64) -> Option<Seen> {
+        let mut datagram = Vec::new();
+        let sent = self.downlink.poll(at(millis), &mut datagram);
+        assert_eq!(sent.is_some(), !datagram.is_empty());
+        let (sent, packet) = (sent?, Packet::parse(&datagram).unwrap());
+        let encoding = self.downlink.rtp.encoding;
+        assert_eq!(packet.payload.len(), encoding.frame_bytes());
+        assert_eq!(packet.payload_type, encoding.payload_type());
+        assert_eq!(packet.marker, sent.first_of_talkspurt);
+        Some(Seen {
+            at_ms: millis,
+            marker: packet.marker,
+            sequence: packet.sequence.wrapping_sub(self.first.0),
+            timestamp: packet.timestamp.wrapping_sub(self.first.1),
+            skipped: sent.skipped_slots,
+        })
+    }
+
+    /// Comes back at every deadline, like a driver that is never late, until nothing is due.
+    fn run(&mut self) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        while let Some(due) = self.downlink.deadline() {
+            seen.push(self.poll(due.as_millis()).expect("a packet at its deadline"));
+            assert!(self.downlink.deadline().is_none_or(|next| next > due));
+        }
+        seen
+    }
+}
+
+#[test]
+fn a_talkspurt_is_one_packet_in_each_slot_with_exact_numbers() {
+    let mut agent = Agent::answered(Encoding::G722, 1000);
+    agent.push(1007, "a", 100);
+    let seen = agent.run();
+    assert_eq!(seen.len(), 6, "five frames, and the resampler's tail");
+    for (n, packet) in seen.iter().enumerate() {
+        let slot = n as u64 + 1;
+        let (marker, timestamp) = (n == 0, slot as u32 * 160);
+        assert_eq!(
+            *packet,
+            Seen { at_ms: 1000 + slot * 20, marker, sequence: n as u16, timestamp, skipped: 0 }
+        );
+    }
+}
+
+#[test]
+fn over_a_gap_the_timestamp_follows_the_clock_and_the_marker_is_set() {
+    let mut agent = Agent::answered(Encoding::Pcmu, 0);
+    agent.push(1, "a", 40);
+    assert_eq!(agent.run().last().unwrap().timestamp, 3 * 160);
+    agent.push(10_001, "b", 40);
+    let seen = agent.run();
+    assert_eq!(seen[0], Seen { at_ms: 10_020, marker: true, sequence: 3, timestamp: 501 * 160, skipped: 0 });
+    assert_eq!(seen[1], Seen { at_ms: 10_040, marker: false, sequence: 4, timestamp: 502 * 160, skipped: 0 });
+}
+
+#[test]
+fn a_late_poll_sends_one_frame_and_skips_the_missed_slots() {
+    let mut agent = Agent::answered(Encoding::G722, 0);
+    agent.push(0, "a", 1000);
+    assert_eq!(agent.poll(20).unwrap().timestamp, 160);
+    let late = agent.poll(115).unwrap();
+    assert_eq!((late.sequence, late.timestamp, late.skipped), (1, 5 * 160, 3));
+    assert_eq!(agent.poll(115), None, "one packet in a slot");
+    assert_eq!(agent.downlink.deadline(), Some(at(120)), "back on the grid");
+    assert_eq!(agent.poll(120).unwrap().skipped, 0);
+    assert_eq!(agent.downlink.queued_ms(), 1000 - 60);
+}
+
+#[test]
+fn before_the_answer_audio_waits() {
+    let mut downlink = Downlink::new(Encoding::G722, &mut Rng::new(1));
+    let mut datagram = Vec::new();
+    assert_eq!(downlink.push_base64(at(5), "a", 0, delta(&[1; 4800]).as_bytes()), Pushed::Queued);
+    assert_eq!((downlink.deadline(), downlink.queued_ms()), (None, 200));
+    assert_eq!(downlink.poll(at(500), &mut datagram), None);
+    downlink.start(at(1000));
+    assert_eq!(downlink.deadline(), Some(at(1020)));
+}
+
+#[test]
+fn a_short_first_delta_waits_for_more_for_a_completed_item_or_for_40_ms() {
+    let mut agent = Agent::answered(Encoding::G722, 0);
+    agent.push(5, "a", 10);
+    assert_eq!(agent.downlink.deadline(), Some(at(60)), "5 + 40 ms, and the next slot");
+    let mut more = Agent::answered(Encoding::G722, 0);
+    more.push(5, "a", 10);
+    more.push(12, "a", 30);
+    assert_eq!(more.downlink.deadline(), Some(at(20)), "40 ms are here");
+    agent.downlink.item_done(at(25), "a", 0);
+    assert_eq!(agent.downlink.deadline(), Some(at(40)), "nothing more comes");
+    assert_eq!(agent.run().len(), 1, "10 ms of audio, and its tail in the same frame");
+}
+
+#[test]
+fn barge_in_silences_at_once_and_tells_what_was_heard() {
+    let mut agent = Agent::answered(Encoding::G722, 0);
+    agent.push(0, "a", 1000);
+    for slot in 1..=7 {
+        agent.poll(slot * 20);
+    }
+    let cut = agent.downlink.barge_in().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.heard_ms, cut.received_ms, cut.dropped_ms), ("a", 140, 1000, 860));
+    assert_eq!((agent.downlink.deadline(), agent.downlink.is_playing()), (None, false));
+    assert_eq!(agent.push(150, "a", 200), Pushed::Muted);
+    assert_eq!(agent.poll(160), None);
+    assert_eq!(agent.downlink.barge_in(), None, "a second one finds nothing");
+    // The next answer is a talkspurt of its own, and its packets go on in sequence.
+    assert_eq!(agent.push(303, "b", 100), Pushed::Queued);
+    let next = agent.run();
+    assert_eq!(next[0], Seen { at_ms: 320, marker: true, sequence: 7, timestamp: 16 * 160, skipped: 0 });
+}
+
+#[test]
+fn barge_in_in_a_lull_truncates_nothing_and_mutes_the_rest_of_the_item() {
+    let mut agent = Agent::answered(Encoding::G722, 0);
+    agent.push(0, "a", 40);
+    agent.run();
+    assert!(!agent.downlink.is_playing());
+    assert_eq!(agent.downlink.barge_in(), None);
+    assert_eq!(agent.push(500, "a", 40), Pushed::Muted);
+}
+
+#[test]
+fn the_end_of_the_audio_is_heard_and_no_more_than_that_is_sent() {
+    // The resampler's delay of 5 ms fits behind 15 ms of audio, not behind 16.
+    for (samples, packets) in [(15 * 24, 1), (16 * 24, 2), (20 * 24, 2), (35 * 24, 2), (36 * 24, 3)] {
+        let mut agent = Agent::answered(Encoding::G722, 0);
+        agent.downlink.push_base64(at(0), "a", 0, delta(&vec![9000; samples]).as_bytes());
+        assert_eq!(agent.run().len(), packets, "{samples} samples");
+    }
+}
+
+#[test]
+fn a_talkspurt_begins_without_an_echo_of_what_was_before() {
+    for cut_off in [true, false] {
+        let mut agent = Agent::answered(Encoding::Pcmu, 0);
+        agent.downlink.push_base64(at(0), "a", 0, delta(&[20_000; 1440 + 360]).as_bytes());
+        if cut_off {
+            (1..=3).for_each(|slot| assert!(agent.poll(slot * 20).is_some()));
+            agent.downlink.barge_in().unwrap();
+        } else {
+            agent.run();
+        }
+        agent.downlink.push_base64(at(200), "b", 0, delta(&[0; 960]).as_bytes());
+        let mut datagram = Vec::new();
+        agent.downlink.poll(at(220), &mut datagram).unwrap();
+        let payload = Packet::parse(&datagram).unwrap().payload;
+        assert!(payload.iter().all(|&code| code == 0xFF), "silence, after cut_off = {cut_off}");
+    }
+}
+
+#[test]
+fn a_sample_that_is_split_between_two_deltas_is_put_together() {
+    let mut bytes = Vec::new();
+    pcm::to_le_bytes(&[0x1234; 960], &mut bytes);
+    let mut agent = Agent::answered(Encoding::G722, 0);
+    for piece in [&bytes[..7], &bytes[7..8], &bytes[8..1001], &bytes[1001..]] {
+        let pushed = agent.downlink.push_base64(at(0), "a", 0, BASE64_STANDARD.encode(piece).as_bytes());
+        assert_eq!(pushed, Pushed::Queued);
+    }
+    let mut frame = [0; MODEL_FRAME_SAMPLES];
+    for _ in 0..2 {
+        assert_eq!(agent.downlink.playout.next_frame(&mut frame), MODEL_FRAME_SAMPLES);
+        assert_eq!(frame, [0x1234; MODEL_FRAME_SAMPLES]);
+    }
+    // The half sample of one item is not joined to another.
+    agent.downlink.push_base64(at(0), "a", 0, BASE64_STANDARD.encode([1, 2, 3]).as_bytes());
+    agent.downlink.push_base64(at(0), "b", 0, BASE64_STANDARD.encode([4, 5]).as_bytes());
+    agent.downlink.playout.next_frame(&mut frame);
+    assert_eq!(frame[..3], [0x0201, 0x0504, 0]);
+}
+
+#[test]
+fn what_is_not_base64_is_refused_and_missing_padding_is_not() {
+    let mut agent = Agent::answered(Encoding::G722, 0);
+    assert_eq!(agent.downlink.push_base64(at(0), "a", 0, b"not base64!"), Pushed::BadBase64);
+    assert_eq!(agent.downlink.push_base64(at(0), "a", 0, b""), Pushed::Queued);
+    assert_eq!(agent.downlink.deadline(), None);
+    assert_eq!(agent.downlink.push_base64(at(0), "a", 0, b"AQI"), Pushed::Queued);
+    assert_eq!(agent.downlink.queued_ms(), 1);
+}
+
+#[test]
+fn what_the_caller_hears_is_the_tone_that_the_model_made() {
+    let tone = |rate: f64, n: usize| 9000.0 * (n as f64 * core::f64::consts::TAU * 1004.0 / rate).sin();
+    let model: Vec<i16> = (0..24_000).map(|n| pcm::round(tone(24_000.0, n))).collect();
+    for (encoding, decibels) in [(Encoding::G722, 30.0), (Encoding::Pcmu, 35.0), (Encoding::Pcma, 35.0)] {
+        let mut agent = Agent::answered(encoding, 0);
+        agent.downlink.push_base64(at(0), "a", 0, delta(&model).as_bytes());
+        let (mut decoder, mut heard) = (Decoder::new(encoding), Vec::new());
+        while let Some(due) = agent.downlink.deadline() {
+            let mut datagram = Vec::new();
+            agent.downlink.poll(due, &mut datagram).unwrap();
+            decoder.decode(Packet::parse(&datagram).unwrap().payload, &mut heard);
+        }
+        // 5 ms for the resampler; G.722's two filter banks add 22 samples (ITU-T G.722 §2.5).
+        let rate = encoding.sample_rate();
+        let delay = rate as usize / 200 + if encoding == Encoding::G722 { 22 } else { 0 };
+        let (mut signal, mut noise) = (0.0, 0.0);
+        for n in rate as usize / 4..rate as usize * 3 / 4 {
+            let wanted = tone(f64::from(rate), n);
+            signal += wanted * wanted;
+            noise += (wanted - f64::from(heard[n + delay])).powi(2);
+        }
+        let snr = 10.0 * (signal / noise).log10();
+        assert!(snr > decibels, "{encoding:?}: {snr:.1} dB");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push { item: u8, samples: usize },
+    Done { item: u8 },
+    BargeIn,
+    Poll,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0u8..6, 0usize..4000).prop_map(|(item, samples)| Step::Push { item, samples }),
+        1 => (0u8..6).prop_map(|item| Step::Done { item }),
+        1 => Just(Step::BargeIn),
+        6 => Just(Step::Poll),
+    ]
+}
+
+proptest! {
+    /// Whatever comes when: sequence +1, at most one packet in a slot, the timestamp is the slot's, the
+    /// marker stands exactly after silence, and after a poll the deadline is ahead and on the grid.
+    #[test]
+    fn the_stream_is_exact_whatever_happens(
+        seed: u64, start in 0u64..500, story in proptest::collection::vec((0u64..70, step()), 1..200),
+    ) {
+        let mut downlink = Downlink::new(Encoding::G722, &mut Rng::new(seed));
+        let (mut now, mut datagram) = (start, Vec::new());
+        let mut last: Option<(u16, u64)> = None;
+        let first_timestamp = downlink.rtp.first_timestamp;
+        downlink.start(at(start));
+        for (wait, step) in story {
+            now += wait;
+            match step {
+                Step::Push { item, samples } => {
+                    downlink.push_base64(at(now), &item.to_string(), 0, delta(&vec![77; samples]).as_bytes());
+                }
+                Step::Done { item } => downlink.item_done(at(now), &item.to_string(), 0),
+                Step::BargeIn => if let Some(cut) = downlink.barge_in() {
+                    prop_assert!(cut.heard_ms <= cut.received_ms);
+                    prop_assert_eq!(downlink.deadline(), None);
+                },
+                Step::Poll => {}
+            }
+            let due = downlink.deadline().is_some_and(|due| due <= at(now));
+            datagram.clear();
+            let sent = downlink.poll(at(now), &mut datagram);
+            prop_assert_eq!(sent.is_some(), due, "a packet exactly when one was due");
+            if sent.is_some() {
+                let (packet, slot) = (Packet::parse(&datagram).unwrap(), (now - start) / 20);
+                prop_assert_eq!(packet.timestamp, first_timestamp.wrapping_add(slot as u32 * 160));
+                if let Some((sequence, last_slot)) = last {
+                    prop_assert_eq!(packet.sequence, sequence.wrapping_add(1));
+                    prop_assert!(slot > last_slot);
+                }
+                last = Some((packet.sequence, slot));
+            }
+            if let Some(due) = downlink.deadline() {
+                prop_assert!(due > at(now) && (due.as_millis() - start).is_multiple_of(20));
+            }
+            prop_assert_eq!(downlink.is_playing(), downlink.deadline().is_some());
+        }
+    }
+
+    #[test]
+    fn no_delta_whatsoever_panics(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        let mut downlink = Downlink::new(Encoding::Pcma, &mut Rng::new(0));
+        downlink.push_base64(at(0), "a", 0, &bytes);
+    }
+}

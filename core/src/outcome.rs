@@ -1,0 +1,77 @@
+//! How and why calls end.
+
+use crate::time::Duration;
+use core::fmt;
+
+/// How a call went.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Outcome {
+    /// Why it ended.
+    pub ended: EndReason,
+    /// Whether the caller was answered.
+    pub answered: bool,
+    /// From `StasisStart` until the end was decided.
+    pub duration: Duration,
+    /// Whether something may have been left on Asterisk: a clean-up was given up.
+    pub left_behind: bool,
+}
+
+/// Why a call ended. The first cause counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndReason {
+    /// The caller hung up, or Asterisk took the channel away.
+    CallerHungUp,
+    /// The longest allowed time was reached.
+    MaxDuration,
+    /// The process is stopping.
+    Shutdown,
+    /// The set-up took longer than the caller is kept ringing.
+    NotReadyInTime,
+    /// Asterisk refused or lost something that the call needs.
+    AriFault,
+    /// No media socket could be had, or it broke.
+    MediaFault,
+    /// The Realtime side refused us: key, model, credit.
+    RealtimeRefused,
+    /// The Realtime side could not be reached, or broke off.
+    RealtimeLost,
+}
+
+impl EndReason {
+    /// The value of the label `status` in the metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::CallerHungUp => "caller_hung_up",
+            Self::MaxDuration => "max_duration",
+            Self::Shutdown => "shutdown",
+            Self::NotReadyInTime => "not_ready_in_time",
+            Self::AriFault => "ari_fault",
+            Self::MediaFault => "media_fault",
+            Self::RealtimeRefused => "realtime_refused",
+            Self::RealtimeLost => "realtime_lost",
+        }
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CallerHungUp => "the caller hung up",
+            Self::MaxDuration => "the longest allowed time was reached",
+            Self::Shutdown => "the bridge is stopping",
+            Self::NotReadyInTime => "the set-up took too long",
+            Self::AriFault => "Asterisk refused or lost something that the call needs",
+            Self::MediaFault => "no media socket could be had",
+            Self::RealtimeRefused => "the Realtime side refused the session",
+            Self::RealtimeLost => "the Realtime side could not be reached or broke off",
+        })
+    }
+}
+
+/// Why the driver ends a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopReason {
+    /// The process is going away.
+    Shutdown,
+}

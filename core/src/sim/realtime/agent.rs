@@ -1,0 +1,135 @@
+//! Who answers the caller.
+
+use core::fmt;
+
+/// What an agent answers to.
+#[derive(Clone, Copy, Debug)]
+pub enum Prompt<'a> {
+    /// The caller said this: the committed turn, sample for sample.
+    Turn {
+        /// Mono.
+        samples: &'a [i16],
+        /// Samples per second.
+        rate: u32,
+    },
+    /// The client asks for a response (`response.create`) to no turn: a greeting, or a tool's result.
+    Create {
+        /// What the client wants said.
+        instructions: Option<&'a str>,
+    },
+}
+
+/// What an agent answers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// It speaks.
+    Speech {
+        /// Mono.
+        samples: Vec<i16>,
+        /// Samples per second.
+        rate: u32,
+        /// What it says, in words.
+        transcript: String,
+    },
+    /// The response fails with this code, e.g. `rate_limit_exceeded`.
+    Failure {
+        /// The code in `status_details.error`.
+        code: String,
+    },
+}
+
+/// Who speaks behind a [`super::Realtime`] socket.
+pub trait Agent: fmt::Debug + Send {
+    /// The next response.
+    fn answer(&mut self, prompt: Prompt<'_>) -> Answer;
+}
+
+/// Repeats exactly what the caller said. Asked to speak first, it plays its greeting.
+#[derive(Clone, Debug)]
+pub struct Parrot {
+    greeting: Vec<i16>,
+    rate: u32,
+}
+
+impl Parrot {
+    /// A parrot that greets with two tones.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::greeting_with(two_tones(), crate::format::MODEL_RATE)
+    }
+
+    /// A parrot that greets with these samples.
+    #[must_use]
+    pub const fn greeting_with(greeting: Vec<i16>, rate: u32) -> Self {
+        Self { greeting, rate }
+    }
+}
+
+impl Default for Parrot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Agent for Parrot {
+    fn answer(&mut self, prompt: Prompt<'_>) -> Answer {
+        match prompt {
+            Prompt::Turn { samples, rate } => {
+                Answer::Speech { samples: samples.to_vec(), rate, transcript: "What you said.".into() }
+            }
+            Prompt::Create { .. } => Answer::Speech {
+                samples: self.greeting.clone(),
+                rate: self.rate,
+                transcript: "Ding, dong.".into(),
+            },
+        }
+    }
+}
+
+/// Agents that give prepared answers, one after the other, and then fail.
+#[derive(Clone, Debug)]
+pub struct Script(std::collections::VecDeque<Answer>);
+
+impl Script {
+    /// An agent with these answers.
+    pub fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+        Self(answers.into_iter().collect())
+    }
+}
+
+impl Agent for Script {
+    fn answer(&mut self, _prompt: Prompt<'_>) -> Answer {
+        self.0.pop_front().unwrap_or(Answer::Failure { code: "script_at_end".into() })
+    }
+}
+
+/// 600 ms of 660 Hz, then 600 ms of 440 Hz, at 24 kHz: triangles, made of integers alone, so that they are the
+/// same on every machine.
+#[must_use]
+pub fn two_tones() -> Vec<i16> {
+    const SAMPLES: i32 = 14_400;
+    const FADE: i32 = 480;
+    const PEAK: i32 = 9_000;
+    let tone = |hertz: i32| {
+        (0..SAMPLES).map(move |n| {
+            let phase = n * hertz % 24_000;
+            let triangle = (phase - 12_000).abs() * 2 * PEAK / 12_000 - PEAK;
+            let fade = n.min(SAMPLES - 1 - n).min(FADE);
+            (triangle * fade / FADE) as i16
+        })
+    };
+    tone(660).chain(tone(440)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greeting_is_audible_and_starts_and_ends_softly() {
+        let tones = two_tones();
+        assert_eq!(tones.len(), 28_800);
+        assert_eq!((tones[0], tones[28_799]), (0, 0));
+        assert!(tones.iter().all(|s| s.abs() <= 9_000) && tones.iter().any(|s| *s > 8_900));
+    }
+}

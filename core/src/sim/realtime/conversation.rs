@@ -1,0 +1,282 @@
+//! The conversation's items, and the turns that become items.
+
+use super::listener::Noticed;
+use super::session::Refusal;
+use super::{Actions, MAX_APPEND_BYTES, Realtime};
+use crate::pcm;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+/// How many items are remembered; the oldest go first.
+const MAX_ITEMS: usize = 2000;
+/// The least audio that a client may commit, in milliseconds.
+const MIN_COMMIT_MS: u64 = 100;
+
+/// An item as the server remembers it.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) id: String,
+    pub(super) json: Value,
+    /// How much audio of the model it has, in milliseconds; `None` if it is not of the model.
+    pub(super) model_audio_ms: Option<u64>,
+}
+
+impl Realtime {
+    /// Adds an item at the end and gives the id of the one before it.
+    pub(super) fn remember(&mut self, item: Item) -> Option<String> {
+        let previous = self.items.last().map(|item| item.id.clone());
+        if self.items.len() >= MAX_ITEMS {
+            self.items.remove(0);
+        }
+        self.items.push(item);
+        previous
+    }
+
+    pub(super) fn item_mut(&mut self, id: &str) -> Option<&mut Item> {
+        self.items.iter_mut().rev().find(|item| item.id == id)
+    }
+
+    /// `input_audio_buffer.append`: 16 bits little-endian at 24 kHz, or G.711 at 8 kHz.
+    pub(super) fn append(&mut self, audio: &str, out: &mut Actions) -> Result<(), Refusal> {
+        let bad = |text: &str| Err(Refusal::new("invalid_value", text, Some("audio")));
+        if audio.len() > MAX_APPEND_BYTES {
+            return bad("Invalid 'audio'. At most 15 MiB are taken at once.");
+        }
+        let Ok(bytes) = STANDARD.decode(audio) else {
+            return bad("Invalid 'audio'. Expected base64-encoded audio bytes.");
+        };
+        let mut samples = Vec::with_capacity(bytes.len());
+        match &mut self.decoder {
+            Some(decoder) => decoder.decode(&bytes, &mut samples),
+            None if bytes.len() % 2 != 0 => return bad("Invalid 'audio'. Half a sample at its end."),
+            None => pcm::from_le_bytes(&bytes, &mut samples),
+        }
+        self.listener.append(&samples);
+        self.listen(out);
+        Ok(())
+    }
+
+    /// Looks for the beginning and the end of speech in what has come.
+    fn listen(&mut self, out: &mut Actions) {
+        let vad = self.session.as_ref().and_then(super::Session::vad);
+        while let Some(noticed) = self.listener.notice(vad.as_ref()) {
+            match noticed {
+                Noticed::Started { audio_start_ms } => {
+                    let item_id = self.id("item");
+                    self.hearing = Some(item_id.clone());
+                    let event = json!({
+                        "type": "input_audio_buffer.speech_started",
+                        "audio_start_ms": audio_start_ms,
+                        "item_id": item_id,
+                    });
+                    self.emit(event, out);
+                    if vad.is_some_and(|vad| vad.interrupt_response) {
+                        self.interrupt("turn_detected", out);
+                    }
+                }
+                Noticed::Stopped { audio_end_ms } => {
+                    let item_id = self.hearing.clone().unwrap_or_default();
+                    let event = json!({
+                        "type": "input_audio_buffer.speech_stopped",
+                        "audio_end_ms": audio_end_ms,
+                        "item_id": item_id,
+                    });
+                    self.emit(event, out);
+                    let turn = self.listener.take();
+                    self.commit(turn, out);
+                    if vad.is_some_and(|vad| vad.create_response) {
+                        // Refused only while another response is active; then the turn stays unanswered.
+                        let _ = self.respond(None, &Value::Null, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// `input_audio_buffer.commit`.
+    pub(super) fn commit_by_client(&mut self, out: &mut Actions) -> Result<(), Refusal> {
+        let buffered = self.listener.buffered_ms();
+        if buffered < MIN_COMMIT_MS {
+            let text = format!(
+                "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, but \
+                 buffer only has {buffered}.00ms of audio."
+            );
+            return Err(Refusal::new("input_audio_buffer_commit_empty", text, None));
+        }
+        let turn = self.listener.take_all();
+        self.commit(turn, out);
+        Ok(())
+    }
+
+    /// Makes an item of a turn.
+    fn commit(&mut self, turn: Vec<i16>, out: &mut Actions) {
+        let item_id = self.hearing.take().unwrap_or_else(|| self.id("item"));
+        let item = json!({
+            "id": item_id, "object": "realtime.item", "type": "message", "role": "user", "status": "completed",
+            "content": [{ "type": "input_audio", "transcript": null }],
+        });
+        let seconds = turn.len() as f64 / f64::from(self.listener.rate());
+        self.unanswered = Some(turn);
+        let previous = self.remember(Item { id: item_id.clone(), json: item.clone(), model_audio_ms: None });
+        let event = json!({
+            "type": "input_audio_buffer.committed", "item_id": item_id, "previous_item_id": previous,
+        });
+        self.emit(event, out);
+        self.added_and_done(&item, previous.as_deref(), out);
+        if self.session.as_ref().is_some_and(super::Session::transcribes) {
+            let event = json!({
+                "type": "conversation.item.input_audio_transcription.completed",
+                "item_id": item_id,
+                "content_index": 0,
+                "transcript": "(The stand-in hears, but does not understand.)",
+                "usage": { "type": "duration", "seconds": seconds },
+            });
+            self.emit(event, out);
+        }
+    }
+
+    fn added_and_done(&mut self, item: &Value, previous: Option<&str>, out: &mut Actions) {
+        for kind in ["conversation.item.added", "conversation.item.done"] {
+            self.emit(json!({ "type": kind, "item": item, "previous_item_id": previous }), out);
+        }
+    }
+
+    /// `conversation.item.create`.
+    pub(super) fn create_item(
+        &mut self,
+        item: &Value,
+        after: Option<&str>,
+        out: &mut Actions,
+    ) -> Result<(), Refusal> {
+        let Some(given) = item.as_object() else {
+            return Err(Refusal::new(
+                "invalid_type",
+                "Invalid type for 'item': expected an object.",
+                Some("item"),
+            ));
+        };
+        check_item(given)?;
+        let at = match after {
+            None => self.items.len(),
+            Some("root") => 0,
+            Some(after) => match self.items.iter().position(|item| item.id == after) {
+                Some(at) => at + 1,
+                None => return Err(not_found(after, "previous_item_id")),
+            },
+        };
+        let id = match given.get("id").and_then(Value::as_str) {
+            Some(id) if self.item_mut(id).is_some() => {
+                let text = format!("Item with id '{id}' already exists.");
+                return Err(Refusal::new("invalid_value", text, Some("item.id")));
+            }
+            Some(id) => id.to_owned(),
+            None => self.id("item"),
+        };
+        let mut item = given.clone();
+        item.insert("id".into(), id.as_str().into());
+        item.insert("object".into(), "realtime.item".into());
+        item.insert("status".into(), "completed".into());
+        let item = Value::Object(item);
+        let previous = at.checked_sub(1).and_then(|at| self.items.get(at)).map(|item| item.id.clone());
+        if self.items.len() >= MAX_ITEMS {
+            return Err(Refusal::new("invalid_value", "Too many items.", Some("item")));
+        }
+        self.items.insert(at, Item { id, json: item.clone(), model_audio_ms: None });
+        self.added_and_done(&item, previous.as_deref(), out);
+        Ok(())
+    }
+
+    /// `conversation.item.truncate`: never past the audio that was sent.
+    pub(super) fn truncate(&mut self, event: &Map<String, Value>, out: &mut Actions) -> Result<(), Refusal> {
+        let id = event.get("item_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let content_index = event.get("content_index").and_then(Value::as_i64).unwrap_or(-1);
+        let audio_end = event.get("audio_end_ms").and_then(Value::as_i64).unwrap_or(-1);
+        let Some(item) = self.item_mut(&id) else { return Err(not_found(&id, "item_id")) };
+        let Some(audio_ms) = item.model_audio_ms else {
+            let text = "Only model output audio messages can be truncated";
+            return Err(Refusal::new("unsupported_content_type", text, None));
+        };
+        if content_index != 0 {
+            let text = format!("Invalid value for 'content_index': {content_index}.");
+            return Err(Refusal::new("invalid_value", text, Some("content_index")));
+        }
+        match u64::try_from(audio_end) {
+            Ok(end) if end <= audio_ms => item.model_audio_ms = Some(end),
+            Ok(end) => {
+                let text = format!("Audio content of {audio_ms}ms is already shorter than {end}ms");
+                return Err(Refusal::new("invalid_value", text, None));
+            }
+            Err(_) => {
+                let text = "Invalid value for 'audio_end_ms': it is negative.";
+                return Err(Refusal::new("invalid_value", text, Some("audio_end_ms")));
+            }
+        }
+        // What was not heard must not be read either.
+        if let Some(part) = item.json.pointer_mut("/content/0").and_then(Value::as_object_mut) {
+            part.remove("transcript");
+        }
+        let event = json!({
+            "type": "conversation.item.truncated", "item_id": id, "content_index": 0, "audio_end_ms": audio_end,
+        });
+        self.emit(event, out);
+        Ok(())
+    }
+
+    /// `conversation.item.delete`.
+    pub(super) fn delete_item(&mut self, id: &str, out: &mut Actions) -> Result<(), Refusal> {
+        let at = self.items.iter().position(|item| item.id == id).ok_or_else(|| not_found(id, "item_id"))?;
+        self.items.remove(at);
+        self.emit(json!({ "type": "conversation.item.deleted", "item_id": id }), out);
+        Ok(())
+    }
+
+    /// `conversation.item.retrieve`; the audio itself is not kept.
+    pub(super) fn retrieve_item(&mut self, id: &str, out: &mut Actions) -> Result<(), Refusal> {
+        let item = self.item_mut(id).map(|item| item.json.clone()).ok_or_else(|| not_found(id, "item_id"))?;
+        self.emit(json!({ "type": "conversation.item.retrieved", "item": item }), out);
+        Ok(())
+    }
+}
+
+fn not_found(id: &str, param: &str) -> Refusal {
+    let echo: String = id.chars().take(super::MAX_ECHO_CHARS).collect();
+    Refusal::new("item_not_found", format!("Item with item_id not found: {echo}"), Some(param))
+}
+
+/// Whether a client may make such an item.
+fn check_item(item: &Map<String, Value>) -> Result<(), Refusal> {
+    let text = |name: &str| item.get(name).and_then(Value::as_str);
+    let needs = |names: &[&str]| match names.iter().find(|name| text(name).is_none()) {
+        Some(name) => Err(Refusal::missing(&format!("item.{name}"))),
+        None => Ok(()),
+    };
+    match text("type") {
+        Some("message") => {
+            let kinds: &[&str] = match text("role") {
+                Some("user") => &["input_text", "input_audio", "input_image"],
+                Some("assistant") => &["output_text", "output_audio"],
+                Some("system") => &["input_text"],
+                Some(role) => return Err(Refusal::value("item.role", role, "'system', 'user', 'assistant'")),
+                None => return Err(Refusal::missing("item.role")),
+            };
+            let Some(parts) = item.get("content").and_then(Value::as_array) else {
+                return Err(Refusal::missing("item.content"));
+            };
+            let kind_of =
+                |part: &Value| part.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+            match parts.iter().map(kind_of).enumerate().find(|(_, kind)| !kinds.contains(&kind.as_str())) {
+                Some((n, kind)) => {
+                    Err(Refusal::value(&format!("item.content[{n}].type"), &kind, &kinds.join(", ")))
+                }
+                None => Ok(()),
+            }
+        }
+        Some("function_call") => needs(&["name", "arguments"]),
+        Some("function_call_output") => needs(&["call_id", "output"]),
+        Some(kind) => {
+            Err(Refusal::value("item.type", kind, "'message', 'function_call', 'function_call_output'"))
+        }
+        None => Err(Refusal::missing("item.type")),
+    }
+}

@@ -1,0 +1,328 @@
+//! A stand-in for the Realtime server, GA interface: one machine per WebSocket.
+//!
+//! It is strict where the real one is strict: an unknown field loses the whole `session.update`, a truncation
+//! past what was sent is an error, a second response is refused while one is active. Left out: tools that it
+//! would call, text output, transcription in words, MCP, images, `idle_timeout_ms` and semantic detection
+//! (energy stands in for it). An [`Agent`] decides what is answered.
+
+mod agent;
+mod conversation;
+mod listener;
+mod session;
+mod speech;
+#[cfg(test)]
+mod tests;
+
+pub use agent::{Agent, Answer, Parrot, Prompt, Script, two_tones};
+
+use super::Next;
+use crate::actions::Span;
+use crate::codec::Decoder;
+use crate::format::MODEL_RATE;
+use crate::http;
+use crate::time::{Duration, Instant, UtcNanos};
+use conversation::Item;
+use listener::Listener;
+use serde_json::{Map, Value, json};
+use session::{Field, Refusal, Session, Shape, check_fields};
+use speech::Speaking;
+
+/// The output buffer of the stand-in.
+pub type Actions = crate::actions::Actions<Output>;
+
+/// The most base64 in one `input_audio_buffer.append`, in bytes.
+pub const MAX_APPEND_BYTES: usize = 15 * 1024 * 1024;
+/// The longest error message about something that a client sent, in characters of what it sent.
+const MAX_ECHO_CHARS: usize = 100;
+
+/// How the stand-in is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The key that is let in. Any other is closed on with 3000 `invalid_request_error.invalid_api_key`.
+    pub key: String,
+    /// A key of an account without credit: closed on with 1013 `insufficient_quota.insufficient_quota`.
+    pub key_without_credit: String,
+    /// The models that there are. Any other is closed on with 4004 `invalid_request_error.model_not_found`.
+    pub models: Vec<String>,
+    /// How many times faster than real time audio is sent.
+    pub speed: u32,
+    /// How long the agent thinks before its first audio.
+    pub latency: Duration,
+    /// How long a session lasts before it is closed on with 1001.
+    pub session_limit: Duration,
+    /// The wall clock at the start of the machine.
+    pub utc: UtcNanos,
+    /// What the ids begin with, so that those of two sockets differ.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            key: "sk-sim".into(),
+            key_without_credit: "sk-sim-no-credit".into(),
+            models: ["gpt-realtime-2.1-mini", "gpt-realtime-2.1", "gpt-realtime-2"].map(str::to_owned).into(),
+            speed: 4,
+            latency: Duration::from_millis(100),
+            session_limit: Duration::from_secs(3600),
+            utc: UtcNanos(1_795_000_000_000_000_000),
+            seed: 1,
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// The upgrade was made. It always succeeds: a bad key is told by a close code, as the real one does.
+    Opened {
+        /// Path and query.
+        target: &'a str,
+        /// The `Authorization` header.
+        authorization: Option<&'a str>,
+        /// The `api-key` header, as Azure has it.
+        api_key: Option<&'a str>,
+        /// Whether there is an `OpenAI-Beta` header.
+        beta: bool,
+    },
+    /// A text message came.
+    Message(&'a [u8]),
+    /// The deadline has passed.
+    Timer,
+}
+
+/// What the driver is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Send a text message.
+    Send(Span),
+    /// Close the socket. The last output.
+    Close {
+        /// The close code.
+        code: u16,
+        /// The reason.
+        reason: Span,
+    },
+}
+
+/// The stand-in: one socket, one session.
+#[derive(Debug)]
+pub struct Realtime {
+    settings: Settings,
+    agent: Box<dyn Agent>,
+    now: Instant,
+    /// `None` before the socket is open and after it was closed: then nothing is answered.
+    session: Option<Session>,
+    expires: Instant,
+    ids: u64,
+    listener: Listener,
+    decoder: Option<Decoder>,
+    /// The item that the current speech of the caller will be.
+    hearing: Option<String>,
+    /// The last committed turn, until it is answered.
+    unanswered: Option<Vec<i16>>,
+    items: Vec<Item>,
+    speaking: Option<Speaking>,
+    has_spoken: bool,
+}
+
+impl Realtime {
+    /// A server behind which this agent speaks.
+    #[must_use]
+    pub fn new(settings: Settings, agent: Box<dyn Agent>) -> Self {
+        Self {
+            settings,
+            agent,
+            now: Instant::START,
+            session: None,
+            expires: Instant::START,
+            ids: 0,
+            listener: Listener::new(MODEL_RATE),
+            decoder: None,
+            hearing: None,
+            unanswered: None,
+            items: Vec::new(),
+            speaking: None,
+            has_spoken: false,
+        }
+    }
+
+    /// Takes one input. What is due by `now` is sent first, at most eight deltas (1.6 s of audio).
+    pub fn step(&mut self, now: Instant, input: Input<'_>, out: &mut Actions) -> Next {
+        self.now = now;
+        self.speak(out);
+        match input {
+            Input::Opened { target, authorization, api_key, beta } => {
+                self.opened(target, authorization, api_key, beta, out);
+            }
+            Input::Message(bytes) if self.session.is_some() => self.message(bytes, out),
+            Input::Message(_) | Input::Timer => {}
+        }
+        if self.session.is_some() && self.expires <= now {
+            self.expire(out);
+        }
+        let expiry = self.session.is_some().then_some(self.expires);
+        Next::earliest(now, [expiry, self.speaking.as_ref().map(Speaking::due)])
+    }
+
+    fn opened(
+        &mut self,
+        target: &str,
+        auth: Option<&str>,
+        api_key: Option<&str>,
+        beta: bool,
+        out: &mut Actions,
+    ) {
+        let query = target.split_once('?').map_or("", |(_, query)| query);
+        let model = http::query_pairs(query).find(|(name, _)| name == "model").map(|(_, model)| model);
+        let model = model.unwrap_or_default().into_owned();
+        let key = auth.and_then(|value| value.strip_prefix("Bearer ")).or(api_key).unwrap_or_default();
+        if beta {
+            let text =
+                "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API.";
+            self.error(&Refusal::new("beta_api_shape_disabled", text, None), &Value::Null, out);
+            self.close(4000, "invalid_request_error.beta_api_shape_disabled", out);
+        } else if key == self.settings.key_without_credit {
+            self.close(1013, "insufficient_quota.insufficient_quota", out);
+        } else if key != self.settings.key {
+            self.close(3000, "invalid_request_error.invalid_api_key", out);
+        } else if !self.settings.models.contains(&model) {
+            self.close(4004, "invalid_request_error.model_not_found", out);
+        } else {
+            self.expires = self.now + self.settings.session_limit;
+            let expires_at = self.settings.utc.0.saturating_add(self.expires.as_nanos()) / 1_000_000_000;
+            let session = Session::new(&self.id("sess"), &model, expires_at);
+            self.emit(json!({ "type": "session.created", "session": session.json() }), out);
+            self.session = Some(session);
+            let conversation = json!({ "id": self.conversation_id(), "object": "realtime.conversation" });
+            self.emit(json!({ "type": "conversation.created", "conversation": conversation }), out);
+        }
+    }
+
+    fn expire(&mut self, out: &mut Actions) {
+        let minutes = self.settings.session_limit.as_secs() / 60;
+        let text = format!("Your session hit the maximum duration of {minutes} minutes.");
+        self.error(&Refusal::new("session_expired", text.clone(), None), &Value::Null, out);
+        self.close(1001, &text, out);
+    }
+
+    fn close(&mut self, code: u16, reason: &str, out: &mut Actions) {
+        self.session = None;
+        self.speaking = None;
+        let reason = out.put(reason.as_bytes());
+        out.push(Output::Close { code, reason });
+    }
+
+    /// The next id of this kind.
+    fn id(&mut self, kind: &str) -> String {
+        self.ids += 1;
+        format!("{kind}_{:x}n{:06}", self.settings.seed, self.ids)
+    }
+
+    fn conversation_id(&self) -> String {
+        format!("conv_{:x}", self.settings.seed)
+    }
+
+    /// Sends an event, after giving it its id.
+    fn emit(&mut self, mut event: Value, out: &mut Actions) {
+        let id = self.id("event");
+        if let Some(fields) = event.as_object_mut() {
+            fields.insert("event_id".into(), id.into());
+        }
+        let text = out.format(format_args!("{event}"));
+        out.push(Output::Send(text));
+    }
+
+    /// Sends an `error`; `cause` is the client's `event_id`, if it gave one.
+    fn error(&mut self, refusal: &Refusal, cause: &Value, out: &mut Actions) {
+        let error = json!({
+            "type": "invalid_request_error",
+            "code": refusal.code,
+            "message": refusal.message,
+            "param": refusal.param,
+            "event_id": cause.as_str(),
+        });
+        self.emit(json!({ "type": "error", "error": error }), out);
+    }
+
+    fn message(&mut self, bytes: &[u8], out: &mut Actions) {
+        let mut event: Map<String, Value> = match serde_json::from_slice(bytes) {
+            Ok(Value::Object(event)) => event,
+            Ok(_) | Err(_) => {
+                let text = "The message is not a JSON object.";
+                self.error(&Refusal::new("invalid_event", text, None), &Value::Null, out);
+                return;
+            }
+        };
+        let cause = event.remove("event_id").unwrap_or_default();
+        if let Err(refusal) = self.client_event(&mut event, out) {
+            self.error(&refusal, &cause, out);
+        }
+    }
+
+    fn client_event(&mut self, event: &mut Map<String, Value>, out: &mut Actions) -> Result<(), Refusal> {
+        let kind = match event.remove("type") {
+            Some(Value::String(kind)) => kind,
+            _ => return Err(Refusal::missing("type")),
+        };
+        let Some((_, fields)) = CLIENT_EVENTS.iter().find(|(known, _)| *known == kind) else {
+            let kinds: Vec<String> = CLIENT_EVENTS.iter().map(|(kind, _)| format!("'{kind}'")).collect();
+            let echo: String = kind.chars().take(MAX_ECHO_CHARS).collect();
+            return Err(Refusal::value("type", &echo, &kinds.join(", ")));
+        };
+        check_fields(fields, event, "")?;
+        let field = |name: &str| event.get(name).unwrap_or(&Value::Null);
+        match kind.as_str() {
+            "session.update" => self.update_session(field("session"), out),
+            "input_audio_buffer.append" => self.append(field("audio").as_str().unwrap_or_default(), out),
+            "input_audio_buffer.commit" => self.commit_by_client(out),
+            "input_audio_buffer.clear" => {
+                let _ = self.listener.take_all();
+                self.hearing = None;
+                self.emit(json!({ "type": "input_audio_buffer.cleared" }), out);
+                Ok(())
+            }
+            "response.create" => self.create_response(field("response"), out),
+            "response.cancel" => self.cancel_by_client(field("response_id").as_str(), out),
+            "conversation.item.create" => {
+                self.create_item(field("item"), field("previous_item_id").as_str(), out)
+            }
+            "conversation.item.truncate" => self.truncate(event, out),
+            "conversation.item.delete" => {
+                self.delete_item(field("item_id").as_str().unwrap_or_default(), out)
+            }
+            _ => self.retrieve_item(field("item_id").as_str().unwrap_or_default(), out),
+        }
+    }
+
+    fn update_session(&mut self, update: &Value, out: &mut Actions) -> Result<(), Refusal> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let before = session.input_encoding();
+        session.update(update, self.has_spoken)?;
+        let encoding = session.input_encoding();
+        let event = json!({ "type": "session.updated", "session": session.json() });
+        if encoding != before {
+            self.listener = Listener::new(encoding.map_or(MODEL_RATE, |encoding| encoding.sample_rate()));
+            self.decoder = encoding.map(Decoder::new);
+        }
+        self.emit(event, out);
+        Ok(())
+    }
+}
+
+/// What a client may send, beside `type` and `event_id`. `output_audio_buffer.clear` is for WebRTC and SIP.
+const CLIENT_EVENTS: &[(&str, &[Field])] = &[
+    ("session.update", &[("session!", Shape::Any)]),
+    ("input_audio_buffer.append", &[("audio!", Shape::Text)]),
+    ("input_audio_buffer.commit", &[]),
+    ("input_audio_buffer.clear", &[]),
+    ("response.create", &[("response", session::RESPONSE)]),
+    ("response.cancel", &[("response_id", Shape::Text)]),
+    ("conversation.item.create", &[("item!", Shape::Any), ("previous_item_id", Shape::Text)]),
+    (
+        "conversation.item.truncate",
+        &[("item_id!", Shape::Text), ("content_index!", Shape::Integer), ("audio_end_ms!", Shape::Integer)],
+    ),
+    ("conversation.item.delete", &[("item_id!", Shape::Text)]),
+    ("conversation.item.retrieve", &[("item_id!", Shape::Text)]),
+];

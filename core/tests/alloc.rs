@@ -1,0 +1,131 @@
+//! The media path allocates nothing once it is warm: counted, not claimed.
+#![expect(unsafe_code, reason = "a global allocator that counts cannot be written without")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "tests run side by side, so each counts what its own thread does"
+)]
+
+use ari_bridge_core::downlink::{Downlink, Pushed};
+use ari_bridge_core::format::{Encoding, MediaFormat};
+use ari_bridge_core::rng::Rng;
+use ari_bridge_core::rtp::Packet;
+use ari_bridge_core::time::{Duration, Instant};
+use ari_bridge_core::uplink::Uplink;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+const WARM_UP_FRAMES: u64 = 100;
+const COUNTED_FRAMES: u64 = 1000;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator unchanged; the counter is a plain cell of the thread.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations() -> u64 {
+    ALLOCATIONS.with(Cell::get)
+}
+
+/// Runs `frame` for the warm-up and then for the count; gives how often the latter allocated.
+fn counted(mut frame: impl FnMut(u64)) -> u64 {
+    (0..WARM_UP_FRAMES).for_each(&mut frame);
+    let before = allocations();
+    (WARM_UP_FRAMES..WARM_UP_FRAMES + COUNTED_FRAMES).for_each(&mut frame);
+    allocations() - before
+}
+
+fn slot(n: u64) -> Instant {
+    Instant::START + Duration::from_millis(20 * n)
+}
+
+#[test]
+fn the_counter_counts() {
+    let before = allocations();
+    drop(std::hint::black_box(vec![1u8; 100]));
+    assert_eq!(allocations() - before, 1);
+}
+
+#[test]
+fn the_uplink_allocates_nothing_also_when_packets_are_lost_swapped_and_absent() {
+    for encoding in MediaFormat::ALL.map(MediaFormat::from_asterisk) {
+        let mut uplink = Uplink::new(encoding, 2.5);
+        uplink.start(Instant::START);
+        let payload = vec![0x2A; encoding.frame_bytes()];
+        let (mut datagram, mut out) = (Vec::new(), Vec::new());
+        let allocated = counted(|n| {
+            // Of every hundred: one lost, two swapped, ten that never were sent.
+            let sequence = match n % 100 {
+                50 => return,
+                60 => n + 1,
+                61 => n - 1,
+                80..90 => {
+                    out.clear();
+                    uplink.poll(slot(n), &mut out);
+                    return;
+                }
+                _ => n,
+            };
+            let packet = Packet {
+                marker: false,
+                payload_type: encoding.payload_type(),
+                sequence: sequence as u16,
+                timestamp: 0,
+                ssrc: 1,
+                payload: &payload,
+            };
+            datagram.clear();
+            packet.write(&mut datagram);
+            uplink.receive(slot(n), &datagram).expect("a good packet");
+            out.clear();
+            uplink.poll(slot(n), &mut out);
+        });
+        assert_eq!(allocated, 0, "{encoding:?}");
+    }
+}
+
+#[test]
+fn the_downlink_allocates_nothing_from_delta_to_datagram() {
+    for encoding in [Encoding::G722, Encoding::Pcmu, Encoding::Pcma] {
+        let mut downlink = Downlink::new(encoding, &mut Rng::new(1));
+        downlink.start(Instant::START);
+        // 40 ms in every second frame, and a pause in every hundred, so that talkspurts begin and end.
+        let delta = BASE64_STANDARD.encode(vec![0x2A; 2 * 960]);
+        let (mut datagram, mut sent) = (Vec::with_capacity(1500), 0);
+        let allocated = counted(|n| {
+            if n % 2 == 0 && n % 100 < 90 {
+                let pushed = downlink.push_base64(slot(n), "item_A", 0, delta.as_bytes());
+                assert_eq!(pushed, Pushed::Queued);
+            }
+            datagram.clear();
+            sent += u64::from(downlink.poll(slot(n), &mut datagram).is_some());
+        });
+        assert_eq!(allocated, 0, "{encoding:?}");
+        assert!(sent > (WARM_UP_FRAMES + COUNTED_FRAMES) * 9 / 10, "{sent} packets");
+    }
+}

@@ -1,0 +1,194 @@
+//! Calls from the first ring to the last request, between the stand-ins and in virtual time: what the
+//! real-Asterisk suite shows with sockets and in real time, told in milliseconds.
+
+use ari_bridge_core::call::EndReason;
+use ari_bridge_core::format::MediaFormat;
+use ari_bridge_core::observe::Observation;
+use ari_bridge_core::settings::{CallSettings, MediaPlan, SessionSettings};
+use ari_bridge_core::sim::asterisk::CallerState;
+use ari_bridge_core::time::Duration;
+use ari_bridge_tests::measure;
+use ari_bridge_tests::scene::{Scene, Stage};
+use ari_bridge_tests::speech::utterance;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Lets `caller` ring until it is answered.
+fn answered(scene: &mut Scene, caller: u64, speech: &[i16]) {
+    scene.dial(caller, speech);
+    scene.run_until("answered", SECOND, |scene| scene.state(caller) == Some(CallerState::Answered));
+}
+
+fn assert_nothing_is_left(scene: &mut Scene) {
+    scene.run_until("all calls are over", 10 * SECOND, |scene| scene.calls() == 0);
+    assert_eq!((scene.asterisk.channel_count(), scene.asterisk.bridge_count()), (0, 0), "left on Asterisk");
+    assert!(scene.outcomes.iter().all(|outcome| !outcome.left_behind));
+}
+
+fn stage(format: MediaFormat) -> Stage {
+    Stage { media: MediaPlan { format, ..MediaPlan::default() }, ..Stage::default() }
+}
+
+#[test]
+fn what_the_caller_says_comes_back_sample_by_sample_in_every_format() {
+    for format in MediaFormat::ALL {
+        let said = utterance(1, 2.5);
+        let mut scene = Scene::new(stage(format));
+        answered(&mut scene, 1, &said);
+        scene.run_for(SECOND / 2);
+        scene.speak(1);
+        scene.run_for(8 * SECOND);
+        let found = measure::find(scene.heard(1), &said);
+        assert!(found.correlation > 0.9, "{format}: {found:?}");
+        if matches!(format, MediaFormat::Slin16 | MediaFormat::G722) {
+            let heard = measure::section(scene.heard(1), &said, found);
+            let (high_in, high_out) = (measure::level_above_dbfs(&said, 4200.0), measure::level_above_dbfs(heard, 4200.0));
+            assert!((high_in - high_out).abs() < 3.0, "{format}: {high_in} dBFS above 4 kHz in, {high_out} out");
+        }
+        scene.hang_up(1);
+        assert_nothing_is_left(&mut scene);
+        assert_eq!(scene.outcomes[0].ended, EndReason::CallerHungUp);
+    }
+}
+
+#[test]
+fn ten_callers_at_once_each_hear_their_own_words() {
+    let mut scene = Scene::new(Stage::default());
+    let said: Vec<_> = (0..10).map(|voice| utterance(voice, 2.0)).collect();
+    for (caller, speech) in (0..).zip(&said) {
+        scene.dial(caller, speech);
+    }
+    scene.run_until("all are answered", 2 * SECOND, |scene| {
+        (0..10).all(|caller| scene.state(caller) == Some(CallerState::Answered))
+    });
+    (0..10).for_each(|caller| scene.speak(caller));
+    scene.run_for(6 * SECOND);
+    for (caller, own) in (0..10).zip(&said) {
+        let other = &said[(caller as usize + 1) % 10];
+        let (own, other) = (measure::find(scene.heard(caller), own), measure::find(scene.heard(caller), other));
+        assert!(own.correlation > 0.9 && other.correlation < 0.5, "caller {caller}: {own:?}, {other:?}");
+    }
+    (0..10).for_each(|caller| scene.hang_up(caller));
+    assert_nothing_is_left(&mut scene);
+}
+
+#[test]
+fn a_silent_caller_keeps_the_session_fed_and_is_answered_after_all() {
+    let said = utterance(3, 2.0);
+    let mut scene = Scene::new(Stage::default());
+    answered(&mut scene, 1, &said);
+    let before = scene.appends.0;
+    scene.run_for(30 * SECOND);
+    let appends = scene.appends.0 - before;
+    assert!((1495..=1505).contains(&appends), "{appends} appends of 20 ms in 30 s of silence");
+    scene.speak(1);
+    scene.run_for(6 * SECOND);
+    let found = measure::find(scene.heard(1), &said);
+    assert!(found.correlation > 0.9, "{found:?}");
+}
+
+#[test]
+fn the_caller_is_answered_only_when_media_and_session_are_ready() {
+    let mut scene = Scene::new(Stage::default());
+    answered(&mut scene, 1, &[]);
+    let when = |what: fn(&Observation) -> bool| scene.observations.iter().position(|(_, o)| what(o)).expect("seen");
+    let answered = when(|o| matches!(o, Observation::Answered { .. }));
+    assert!(when(|o| matches!(o, Observation::MediaReady { .. })) < answered);
+    assert!(when(|o| matches!(o, Observation::SessionReady { .. })) < answered);
+}
+
+#[test]
+fn an_agent_with_a_greeting_speaks_first() {
+    let greeting: Vec<i16> = utterance(5, 2.0);
+    // The stand-in speaks at the model's rate; the same samples then last two thirds of the time.
+    let session = SessionSettings { greeting: Some("Good day.".into()), ..SessionSettings::default() };
+    let call = CallSettings { session, volume_boost: 1.0, ..CallSettings::default() };
+    let mut scene = Scene::new(Stage { call, greeting: Some(greeting), ..Stage::default() });
+    answered(&mut scene, 1, &[]);
+    scene.run_for(3 * SECOND);
+    assert!(measure::level_dbfs(scene.heard(1)) > -40.0, "the greeting was heard");
+    assert!(scene.client_events.iter().any(|event| event.contains("response.create") && event.contains("Good day.")));
+}
+
+#[test]
+fn a_caller_who_interrupts_silences_the_agent_and_the_server_is_told_what_was_heard() {
+    let mut scene = Scene::new(Stage::default());
+    let said = utterance(6, 4.0);
+    answered(&mut scene, 1, &said);
+    scene.speak(1);
+    // The agent says four seconds back; the caller breaks in two seconds later.
+    scene.run_until("the agent speaks", 8 * SECOND, |s| s.saw(|o| matches!(o, Observation::FirstAudio { .. })));
+    scene.run_for(2 * SECOND);
+    scene.speak(1);
+    scene.run_until("barge-in", 2 * SECOND, |s| s.saw(|o| matches!(o, Observation::BargeIn { .. })));
+    let cut = scene.observations.iter().find_map(|(_, o)| match o {
+        Observation::BargeIn { heard_ms, dropped_ms } => Some((*heard_ms, *dropped_ms)),
+        _ => None,
+    });
+    let (heard_ms, dropped_ms) = cut.expect("it was seen");
+    assert!((1500..4000).contains(&heard_ms) && dropped_ms > 0, "heard {heard_ms} ms, dropped {dropped_ms} ms");
+    let truncations: Vec<_> = scene.client_events.iter().filter(|event| event.contains("item.truncate")).collect();
+    assert_eq!(truncations.len(), 1, "{truncations:?}");
+    assert!(truncations[0].contains(&format!(r#""audio_end_ms":{heard_ms}"#)), "{}", truncations[0]);
+    scene.run_for(SECOND);
+    assert!(!scene.saw(|o| matches!(o, Observation::RealtimeError { .. })), "the server accepts the truncation");
+}
+
+#[test]
+fn at_the_longest_time_the_agent_says_goodbye_and_then_the_call_ends() {
+    let call = CallSettings { max_call: 20 * SECOND, ..CallSettings::default() };
+    let mut scene = Scene::new(Stage { call, ..Stage::default() });
+    answered(&mut scene, 1, &[]);
+    scene.run_for(25 * SECOND);
+    assert_nothing_is_left(&mut scene);
+    let outcome = scene.outcomes[0];
+    assert_eq!(outcome.ended, EndReason::MaxDuration);
+    assert!((20..23).contains(&outcome.duration.as_secs()), "{outcome:?}");
+    assert_eq!(scene.state(1), Some(CallerState::Gone));
+    assert!(measure::level_dbfs(scene.heard(1)) > -60.0, "the goodbye was heard");
+}
+
+#[test]
+fn a_process_that_is_told_to_stop_ends_its_calls_takes_no_new_one_and_is_done() {
+    let mut scene = Scene::new(Stage::default());
+    answered(&mut scene, 1, &[]);
+    scene.drain();
+    scene.run_for(SECOND);
+    assert_nothing_is_left(&mut scene);
+    assert_eq!(scene.state(1), Some(CallerState::Gone));
+    assert!(scene.drained);
+}
+
+#[test]
+fn a_call_beyond_the_limit_goes_on_in_the_dialplan_unanswered() {
+    let mut scene = Scene::new(Stage { max_calls: 1, ..Stage::default() });
+    answered(&mut scene, 1, &[]);
+    scene.dial(2, &[]);
+    scene.run_for(SECOND);
+    assert_eq!(scene.state(2), Some(CallerState::InDialplan));
+    assert_eq!(scene.state(1), Some(CallerState::Answered));
+}
+
+#[test]
+fn calls_go_on_while_the_event_socket_is_away() {
+    let said = utterance(8, 2.0);
+    let mut scene = Scene::new(Stage::default());
+    answered(&mut scene, 1, &said);
+    scene.cut_event_socket();
+    scene.speak(1);
+    scene.run_for(6 * SECOND);
+    assert!(measure::find(scene.heard(1), &said).correlation > 0.9);
+    assert!(scene.observations.iter().filter(|(_, o)| *o == Observation::AriUp).count() == 2, "it came back");
+    scene.hang_up(1);
+    assert_nothing_is_left(&mut scene);
+}
+
+#[test]
+fn a_hangup_that_nobody_told_is_noticed_when_the_event_socket_is_back() {
+    let mut scene = Scene::new(Stage::default());
+    answered(&mut scene, 1, &[]);
+    scene.cut_event_socket();
+    scene.hang_up(1);
+    scene.run_for(3 * SECOND);
+    assert_nothing_is_left(&mut scene);
+}

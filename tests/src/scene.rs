@@ -1,0 +1,621 @@
+//! The whole bridge between the stand-ins, in virtual time: a switchboard and its calls, an Asterisk with its
+//! callers, and a Realtime server for each call. Nothing waits: time jumps to whatever happens next.
+//!
+//! This is what a test tells its stories with: somebody dials, speaks, hangs up; a server refuses, falls
+//! silent, goes away; and afterwards one looks at what was heard, observed and left behind.
+
+use ari_bridge_core::actions::Span;
+use ari_bridge_core::call::{self, Call, IoFault, Origin, Outcome, Start};
+use ari_bridge_core::id::{CallId, InstanceNonce, LegId, LinkId, RequestId};
+use ari_bridge_core::observe::Observation;
+use ari_bridge_core::settings::{CallSettings, MediaPlan, SwitchboardSettings};
+use ari_bridge_core::sim::asterisk::{self as pbx, Asterisk, CallerState};
+use ari_bridge_core::sim::caller::Caller;
+use ari_bridge_core::sim::realtime::{self as server, Agent, Parrot, Realtime};
+use ari_bridge_core::switchboard::{self, Switchboard};
+use ari_bridge_core::time::{Duration, Instant, UtcNanos};
+use core::net::SocketAddr;
+use std::collections::{BTreeMap, VecDeque};
+
+/// How long anything takes from one machine to another.
+const FLIGHT: Duration = Duration::from_micros(500);
+
+/// The most deliveries that a scene may need between two looks, so that a loop is a failure and not a hang.
+const MAX_DELIVERIES: usize = 2_000_000;
+
+/// How a scene is set up.
+#[derive(Debug)]
+pub struct Stage {
+    /// The settings of the calls.
+    pub call: CallSettings,
+    /// How media is carried.
+    pub media: MediaPlan,
+    /// How many calls are taken.
+    pub max_calls: usize,
+    /// Asterisk.
+    pub asterisk: pbx::Settings,
+    /// The password that the bridge uses.
+    pub password: String,
+    /// The key that the bridge uses.
+    pub api_key: String,
+    /// The model that the bridge asks for.
+    pub model: String,
+    /// No media port is free.
+    pub no_ports: bool,
+    /// Nobody listens where the Realtime server should be.
+    pub no_realtime: bool,
+    /// The Realtime server takes the connection and never says a word.
+    pub mute_realtime: bool,
+    /// What the agent says when it is told to speak, instead of two tones: 24 kHz.
+    pub greeting: Option<Vec<i16>>,
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        let asterisk = pbx::Settings::default();
+        Self {
+            call: CallSettings { volume_boost: 1.0, ..CallSettings::default() },
+            media: MediaPlan::default(),
+            max_calls: 10,
+            password: asterisk.password.clone(),
+            asterisk,
+            api_key: "a-good-key".into(),
+            model: "gpt-realtime-2.1-mini".into(),
+            no_ports: false,
+            no_realtime: false,
+            mute_realtime: false,
+            greeting: None,
+        }
+    }
+}
+
+/// Something on its way.
+#[derive(Debug)]
+enum Parcel {
+    ToSwitchboard(Note),
+    ToCall(CallId, Letter),
+    ToAsterisk(Knock),
+    ToServer(CallId, LinkId, Vec<u8>),
+}
+
+#[derive(Debug)]
+enum Note {
+    Up,
+    Down(Option<u16>, Option<IoFault>),
+    Event(Vec<u8>),
+    Reply(RequestId, u16, Vec<u8>),
+    Finished(CallId, Outcome),
+    Drain,
+}
+
+#[derive(Debug)]
+enum Letter {
+    Event(Vec<u8>),
+    Reply(RequestId, u16, Vec<u8>),
+    Link(call::LinkState),
+    MediaUp(LegId, SocketAddr),
+    MediaDown(LegId, IoFault),
+    Media(LegId, SocketAddr, Vec<u8>),
+    RealtimeUp(LinkId),
+    Realtime(LinkId, Vec<u8>),
+    RealtimeDown(LinkId, Option<u16>, Option<u16>, Vec<u8>, Option<IoFault>),
+    Stop(call::StopReason),
+}
+
+#[derive(Debug)]
+enum Knock {
+    Events,
+    Request(u64, &'static str, String),
+    Datagram(u16, SocketAddr, Vec<u8>),
+}
+
+struct Party {
+    call: Call,
+    next: call::Next,
+    last: Instant,
+    local: Option<(LegId, SocketAddr)>,
+    server: Option<(Realtime, Option<Instant>)>,
+}
+
+/// The scene.
+pub struct Scene {
+    stage: Stage,
+    now: Instant,
+    parcels: VecDeque<(Instant, Parcel)>,
+    switchboard: Switchboard,
+    switchboard_next: switchboard::Next,
+    switchboard_last: Instant,
+    /// The stand-in for Asterisk, for its faults and counts.
+    pub asterisk: Asterisk,
+    asterisk_next: Option<Instant>,
+    parties: BTreeMap<CallId, Party>,
+    requests: BTreeMap<u64, (Option<CallId>, RequestId)>,
+    last_request: u64,
+    last_port: u16,
+    callers: BTreeMap<u64, Caller>,
+    states: BTreeMap<u64, CallerState>,
+    /// What every machine told, in order.
+    pub observations: Vec<(Instant, Observation)>,
+    /// How the calls ended, in order.
+    pub outcomes: Vec<Outcome>,
+    /// What the bridge sent to Realtime servers, but for audio.
+    pub client_events: Vec<String>,
+    /// How many appends of audio were sent, and how many bytes of base64.
+    pub appends: (usize, usize),
+    /// Whether the switchboard has said that it is done.
+    pub drained: bool,
+}
+
+const SOCKET: u64 = 1;
+
+impl Scene {
+    /// Raises the curtain; the bridge connects.
+    #[must_use]
+    pub fn new(stage: Stage) -> Self {
+        let settings = SwitchboardSettings { max_calls: stage.max_calls, ..SwitchboardSettings::default() };
+        let mut out = switchboard::Actions::new();
+        let now = Instant::from_millis(1);
+        let nonce = InstanceNonce::new(0x5ce_0e);
+        let (switchboard, switchboard_next) = Switchboard::new(&settings, nonce, 7, now, &mut out);
+        let mut scene = Self {
+            now,
+            parcels: VecDeque::new(),
+            switchboard,
+            switchboard_next,
+            switchboard_last: now,
+            asterisk: Asterisk::new(stage.asterisk.clone()),
+            asterisk_next: None,
+            parties: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            last_request: 0,
+            last_port: 30_000,
+            callers: BTreeMap::new(),
+            states: BTreeMap::new(),
+            observations: Vec::new(),
+            outcomes: Vec::new(),
+            client_events: Vec::new(),
+            appends: (0, 0),
+            drained: false,
+            stage,
+        };
+        scene.perform_switchboard(&out);
+        scene.run_for(Duration::from_millis(50));
+        scene
+    }
+
+    /// Somebody who is going to say `speech` (16 kHz) rings.
+    pub fn dial(&mut self, caller: u64, speech: &[i16]) {
+        self.callers.insert(caller, Caller::new(speech.to_vec()));
+        self.to_asterisk(pbx::Input::Dial { caller, number: "4930123456", exten: "100", answered: false });
+    }
+
+    /// The caller says what it has to say.
+    pub fn speak(&mut self, caller: u64) {
+        let speech = self.callers[&caller].speech().to_vec();
+        self.to_asterisk(pbx::Input::Speak { caller, pcm: &speech });
+    }
+
+    /// The caller hangs up.
+    pub fn hang_up(&mut self, caller: u64) {
+        self.to_asterisk(pbx::Input::Hangup { caller });
+    }
+
+    /// The event socket breaks; what happens until it is back, nobody tells.
+    pub fn cut_event_socket(&mut self) {
+        let mut out = pbx::Actions::new();
+        self.asterisk.close_sockets(&mut out);
+        self.perform_asterisk(&out);
+    }
+
+    /// The process is told to stop.
+    pub fn drain(&mut self) {
+        self.send(Parcel::ToSwitchboard(Note::Drain));
+    }
+
+    /// An ARI event comes that the stand-in would not send.
+    pub fn forge_event(&mut self, event: &[u8]) {
+        self.send(Parcel::ToSwitchboard(Note::Event(event.to_vec())));
+    }
+
+    /// A message comes to every call that the stand-in would not send.
+    pub fn forge_message(&mut self, message: &[u8]) {
+        for call in self.parties.keys().copied().collect::<Vec<_>>() {
+            self.send(Parcel::ToCall(call, Letter::Realtime(LinkId(1), message.to_vec())));
+        }
+    }
+
+    /// A datagram comes to every call, from whomever.
+    pub fn forge_datagram(&mut self, from: SocketAddr, datagram: &[u8]) {
+        for (call, leg) in self.legs() {
+            self.send(Parcel::ToCall(call, Letter::Media(leg, from, datagram.to_vec())));
+        }
+    }
+
+    fn legs(&self) -> Vec<(CallId, LegId)> {
+        self.parties.iter().filter_map(|(call, party)| Some((*call, party.local?.0))).collect()
+    }
+
+    /// What a caller's line does.
+    #[must_use]
+    pub fn state(&self, caller: u64) -> Option<CallerState> {
+        self.states.get(&caller).copied()
+    }
+
+    /// Everything that a caller heard, 16 kHz.
+    #[must_use]
+    pub fn heard(&self, caller: u64) -> &[i16] {
+        self.callers[&caller].heard()
+    }
+
+    /// How many calls are under way.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.parties.len()
+    }
+
+    /// Whether some machine told this.
+    pub fn saw(&self, what: impl Fn(&Observation) -> bool) -> bool {
+        self.observations.iter().any(|(_, observation)| what(observation))
+    }
+
+    /// Lets time pass.
+    pub fn run_for(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        for _ in 0..MAX_DELIVERIES {
+            let Some(at) = self.next_event().filter(|at| *at <= until) else {
+                self.now = until;
+                return;
+            };
+            self.now = self.now.max(at);
+            self.deliver_one();
+        }
+        panic!("the scene does not come to rest before {until}");
+    }
+
+    /// Lets time pass until `done`, at most `limit`.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come to that.
+    pub fn run_until(&mut self, what: &str, limit: Duration, done: impl Fn(&Self) -> bool) {
+        let until = self.now + limit;
+        while !done(self) {
+            assert!(self.now < until, "{what}: not within {limit:?}; last seen {:#?}", self.tail());
+            self.run_for(Duration::from_millis(10));
+        }
+    }
+
+    fn tail(&self) -> Vec<String> {
+        let told = self.observations.iter().filter(|(_, o)| o.severity() > ari_bridge_core::observe::Severity::Count);
+        let lines: Vec<_> = told.map(|(at, o)| format!("{at} {o}")).collect();
+        lines.into_iter().rev().take(12).rev().collect()
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        let calls = self.parties.values().filter(|party| !party.next.finished);
+        let of_calls = calls.flat_map(|party| {
+            [party.next.deadline.map(|(at, _)| at), party.server.as_ref().and_then(|(_, deadline)| *deadline)]
+        });
+        let own = [
+            self.parcels.front().map(|(at, _)| *at),
+            self.switchboard_next.deadline.map(|(at, _)| at),
+            self.asterisk_next,
+        ];
+        of_calls.chain(own).flatten().min()
+    }
+
+    /// Delivers what has arrived, or else gives the timers that are due.
+    fn deliver_one(&mut self) {
+        let now = self.now;
+        if self.parcels.front().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, parcel)) = self.parcels.pop_front()
+        {
+            return self.open(parcel);
+        }
+        if self.asterisk_next.is_some_and(|at| at <= now) {
+            self.to_asterisk(pbx::Input::Timer);
+        }
+        if self.switchboard_next.deadline.is_some_and(|(at, _)| at <= now) {
+            self.step_switchboard(switchboard::Input::Timer);
+        }
+        for call in self.parties.keys().copied().collect::<Vec<_>>() {
+            let party = &self.parties[&call];
+            let server_is_due = party.server.as_ref().is_some_and(|(_, at)| at.is_some_and(|at| at <= now));
+            if party.next.deadline.is_some_and(|(at, _)| at <= now) {
+                self.step_call(call, call::Input::Timer);
+            }
+            if server_is_due {
+                self.step_server(call, server::Input::Timer);
+            }
+        }
+    }
+
+    fn send(&mut self, parcel: Parcel) {
+        self.parcels.push_back((self.now + FLIGHT, parcel));
+    }
+
+    fn open(&mut self, parcel: Parcel) {
+        match parcel {
+            Parcel::ToSwitchboard(note) => self.open_note(&note),
+            Parcel::ToCall(call, letter) => self.open_letter(call, &letter),
+            Parcel::ToAsterisk(knock) => self.open_knock(&knock),
+            Parcel::ToServer(call, _, message) => self.step_server(call, server::Input::Message(&message)),
+        }
+    }
+
+    fn open_note(&mut self, note: &Note) {
+        self.step_switchboard(match note {
+            Note::Up => switchboard::Input::AriUp,
+            Note::Down(http_status, fault) => {
+                switchboard::Input::AriDown { http_status: *http_status, fault: *fault }
+            }
+            Note::Event(event) => switchboard::Input::Ari(event),
+            Note::Reply(id, status, body) => switchboard::Input::AriReply { id: *id, status: *status, body },
+            Note::Finished(call, outcome) => {
+                switchboard::Input::CallFinished { call: *call, outcome: *outcome }
+            }
+            Note::Drain => switchboard::Input::Drain,
+        });
+    }
+
+    fn open_letter(&mut self, call: CallId, letter: &Letter) {
+        let input = match letter {
+            Letter::Event(event) => call::Input::Ari(event),
+            Letter::Reply(id, status, body) => call::Input::AriReply { id: *id, status: *status, body },
+            Letter::Link(state) => call::Input::AriLink(*state),
+            Letter::MediaUp(leg, local) => call::Input::MediaUp { leg: *leg, local: *local },
+            Letter::MediaDown(leg, fault) => call::Input::MediaDown { leg: *leg, fault: *fault },
+            Letter::Media(leg, from, bytes) => call::Input::Media { leg: *leg, from: *from, bytes },
+            Letter::RealtimeUp(link) => call::Input::RealtimeUp { link: *link },
+            Letter::Realtime(link, bytes) => call::Input::Realtime { link: *link, bytes },
+            Letter::RealtimeDown(link, http_status, code, reason, fault) => call::Input::RealtimeDown {
+                link: *link,
+                http_status: *http_status,
+                retry_after: None,
+                code: *code,
+                reason,
+                fault: *fault,
+            },
+            Letter::Stop(reason) => call::Input::Stop(*reason),
+        };
+        self.step_call(call, input);
+    }
+
+    fn open_knock(&mut self, knock: &Knock) {
+        let authorization = basic(&self.stage.asterisk.user, &self.stage.password);
+        let authorization = Some(authorization.as_str());
+        match knock {
+            Knock::Events => {
+                let target = "/ari/events?app=voice-agent";
+                self.to_asterisk(pbx::Input::EventsOpened { socket: SOCKET, target, authorization });
+            }
+            Knock::Request(id, method, target) => {
+                self.to_asterisk(pbx::Input::Request { id: *id, method, target, authorization, body: b"" });
+            }
+            Knock::Datagram(local_port, from, bytes) => {
+                self.to_asterisk(pbx::Input::Datagram { local_port: *local_port, from: *from, bytes });
+            }
+        }
+    }
+
+    fn step_switchboard(&mut self, input: switchboard::Input<'_>) {
+        let mut out = switchboard::Actions::new();
+        self.switchboard_last = tick(self.now, self.switchboard_last);
+        self.switchboard_next = self.switchboard.step(self.switchboard_last, input, &mut out);
+        self.perform_switchboard(&out);
+    }
+
+    fn perform_switchboard(&mut self, out: &switchboard::Actions) {
+        use switchboard::Action;
+        for action in out.iter() {
+            match action {
+                Action::OpenAri => self.send(Parcel::ToAsterisk(Knock::Events)),
+                Action::Ari { id, method, path, .. } => self.request(None, id, method, out.text(path)),
+                Action::StartCall { call, ids, seed, event } => {
+                    let start = Start {
+                        ids,
+                        seed,
+                        utc: UtcNanos(0),
+                        caller_tag: None,
+                        media: self.stage.media,
+                        origin: Origin::Arrived { event: out.bytes(event) },
+                    };
+                    self.start_call(call, start);
+                }
+                Action::ToCall { call, event } => {
+                    self.send(Parcel::ToCall(call, Letter::Event(out.bytes(event).to_vec())));
+                }
+                Action::ToAll(state) => {
+                    for call in self.parties.keys().copied().collect::<Vec<_>>() {
+                        self.send(Parcel::ToCall(call, Letter::Link(state)));
+                    }
+                }
+                Action::StopCall { call, reason } => self.send(Parcel::ToCall(call, Letter::Stop(reason))),
+                Action::Observe(observation) => self.observations.push((self.now, observation)),
+                Action::Finish => self.drained = true,
+            }
+        }
+    }
+
+    fn start_call(&mut self, id: CallId, start: Start<'_>) {
+        let mut out = call::Actions::new();
+        let (call, next) = Call::new(&self.stage.call, start, self.now, &mut out);
+        self.parties.insert(id, Party { call, next, last: self.now, local: None, server: None });
+        self.perform_call(id, &out);
+    }
+
+    fn step_call(&mut self, id: CallId, input: call::Input<'_>) {
+        let Some(party) = self.parties.get_mut(&id) else { return };
+        let mut out = call::Actions::new();
+        party.last = tick(self.now, party.last);
+        party.next = party.call.step(party.last, input, &mut out);
+        self.perform_call(id, &out);
+    }
+
+    fn perform_call(&mut self, id: CallId, out: &call::Actions) {
+        use call::Action;
+        for action in out.iter() {
+            match action {
+                Action::Ari { id: request, method, path, .. } => {
+                    self.request(Some(id), request, method, out.text(path));
+                }
+                Action::OpenMedia { leg, .. } => self.open_media(id, leg),
+                Action::SendMedia { to, bytes, .. } => {
+                    let local = self.parties[&id].local.map_or(to, |(_, local)| local);
+                    let datagram = out.bytes(bytes).to_vec();
+                    self.send(Parcel::ToAsterisk(Knock::Datagram(to.port(), local, datagram)));
+                }
+                Action::CloseMedia { .. } => {
+                    if let Some(party) = self.parties.get_mut(&id) {
+                        party.local = None;
+                    }
+                }
+                Action::OpenRealtime { link } => self.open_realtime(id, link),
+                Action::SendRealtime { link, bytes } => self.send_realtime(id, link, out, bytes),
+                Action::CloseRealtime { .. } => {
+                    if let Some(party) = self.parties.get_mut(&id) {
+                        party.server = None;
+                    }
+                }
+                Action::Observe(observation) => self.observations.push((self.now, observation)),
+                Action::Finish(outcome) => {
+                    self.parties.remove(&id);
+                    self.outcomes.push(outcome);
+                    self.send(Parcel::ToSwitchboard(Note::Finished(id, outcome)));
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, call: Option<CallId>, id: RequestId, method: call::Method, path: &str) {
+        self.last_request += 1;
+        self.requests.insert(self.last_request, (call, id));
+        let knock = Knock::Request(self.last_request, method.as_str(), format!("/ari{path}"));
+        self.send(Parcel::ToAsterisk(knock));
+    }
+
+    fn open_media(&mut self, call: CallId, leg: LegId) {
+        if self.stage.no_ports {
+            return self.send(Parcel::ToCall(call, Letter::MediaDown(leg, IoFault::NoPort)));
+        }
+        self.last_port += 1;
+        let local = SocketAddr::from(([127, 0, 0, 1], self.last_port));
+        if let Some(party) = self.parties.get_mut(&call) {
+            party.local = Some((leg, local));
+        }
+        self.send(Parcel::ToCall(call, Letter::MediaUp(leg, local)));
+    }
+
+    fn open_realtime(&mut self, call: CallId, link: LinkId) {
+        if self.stage.no_realtime {
+            let down = Letter::RealtimeDown(link, None, None, Vec::new(), Some(IoFault::Refused));
+            return self.send(Parcel::ToCall(call, down));
+        }
+        let agent: Box<dyn Agent> = match &self.stage.greeting {
+            Some(greeting) => Box::new(Parrot::greeting_with(greeting.clone(), 24_000)),
+            None => Box::new(Parrot::new()),
+        };
+        let realtime = Realtime::new(server::Settings { seed: call.0, ..server::Settings::default() }, agent);
+        if let Some(party) = self.parties.get_mut(&call) {
+            party.server = Some((realtime, None));
+        }
+        self.send(Parcel::ToCall(call, Letter::RealtimeUp(link)));
+        if self.stage.mute_realtime {
+            return;
+        }
+        let target = format!("/v1/realtime?model={}", self.stage.model);
+        let authorization = format!("Bearer {}", self.stage.api_key);
+        let opened = server::Input::Opened { target: &target, authorization: Some(&authorization), beta: false };
+        self.step_server(call, opened);
+    }
+
+    fn send_realtime(&mut self, call: CallId, link: LinkId, out: &call::Actions, bytes: Span) {
+        let text = out.text(bytes);
+        if text.starts_with(r#"{"type":"input_audio_buffer.append""#) {
+            self.appends = (self.appends.0 + 1, self.appends.1 + text.len());
+        } else {
+            self.client_events.push(text.to_owned());
+        }
+        self.send(Parcel::ToServer(call, link, text.as_bytes().to_vec()));
+    }
+
+    fn step_server(&mut self, call: CallId, input: server::Input<'_>) {
+        let Some((realtime, deadline)) = self.parties.get_mut(&call).and_then(|party| party.server.as_mut()) else {
+            return;
+        };
+        let mut out = server::Actions::new();
+        *deadline = realtime.step(self.now, input, &mut out).deadline;
+        for action in out.iter() {
+            let letter = match action {
+                server::Output::Send { text } => Letter::Realtime(LinkId(1), out.bytes(text).to_vec()),
+                server::Output::Close { code, reason } => {
+                    if let Some(party) = self.parties.get_mut(&call) {
+                        party.server = None;
+                    }
+                    Letter::RealtimeDown(LinkId(1), None, Some(code), out.bytes(reason).to_vec(), None)
+                }
+            };
+            self.send(Parcel::ToCall(call, letter));
+        }
+    }
+
+    fn to_asterisk(&mut self, input: pbx::Input<'_>) {
+        let mut out = pbx::Actions::new();
+        self.asterisk_next = self.asterisk.step(self.now, input, &mut out).deadline;
+        self.perform_asterisk(&out);
+    }
+
+    fn perform_asterisk(&mut self, out: &pbx::Actions) {
+        use pbx::Output;
+        for action in out.iter() {
+            match action {
+                Output::Reply { id, status, body } => {
+                    let body = out.bytes(body).to_vec();
+                    match self.requests.remove(&id) {
+                        Some((Some(call), id)) => self.send(Parcel::ToCall(call, Letter::Reply(id, status, body))),
+                        Some((None, id)) => self.send(Parcel::ToSwitchboard(Note::Reply(id, status, body))),
+                        None => {}
+                    }
+                }
+                Output::Accepted { .. } => self.send(Parcel::ToSwitchboard(Note::Up)),
+                Output::Refused { status, .. } => self.send(Parcel::ToSwitchboard(Note::Down(Some(status), None))),
+                Output::Event { text, .. } => {
+                    self.send(Parcel::ToSwitchboard(Note::Event(out.bytes(text).to_vec())));
+                }
+                Output::CloseSocket { .. } => {
+                    self.send(Parcel::ToSwitchboard(Note::Down(None, Some(IoFault::Reset))));
+                }
+                Output::SendRtp { from_port, to, bytes } => self.media(from_port, to, out.bytes(bytes).to_vec()),
+                Output::Heard { caller, pcm } => {
+                    if let Some(caller) = self.callers.get_mut(&caller) {
+                        caller.hear(out.bytes(pcm));
+                    }
+                }
+                Output::CallerState { caller, state } => {
+                    self.states.insert(caller, state);
+                }
+                Output::BindRtp { .. } | Output::UnbindRtp { .. } => {}
+            }
+        }
+    }
+
+    fn media(&mut self, from_port: u16, to: SocketAddr, datagram: Vec<u8>) {
+        let from = SocketAddr::new(self.stage.asterisk.rtp_host, from_port);
+        let call = self.parties.iter().find_map(|(call, party)| {
+            party.local.filter(|(_, local)| *local == to).map(|(leg, _)| (*call, leg))
+        });
+        if let Some((call, leg)) = call {
+            self.send(Parcel::ToCall(call, Letter::Media(leg, from, datagram)));
+        }
+    }
+}
+
+/// Time only moves forward, by a nanosecond at least.
+fn tick(now: Instant, last: Instant) -> Instant {
+    now.max(last + Duration::from_nanos(1))
+}
+
+fn basic(user: &str, password: &str) -> String {
+    use base64::Engine as _;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
+}

@@ -1,0 +1,315 @@
+//! One call in a small world that is decided by bytes: what Asterisk executes and when, what it answers, which
+//! replies and events are lost or come late, what the Realtime server says, what datagrams arrive, and how
+//! time passes. After every step the invariants of a call are checked; at the end the faults stop, and nothing
+//! may be left on Asterisk.
+
+mod asterisk;
+mod oracle;
+
+use crate::choices::Choices;
+use ari_bridge_core::call::{
+    Action, Actions, Call, Input, IoFault, LinkState, Next, Origin, Outcome, Start, StopReason,
+};
+use ari_bridge_core::format::MediaFormat;
+use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LegId, LinkId, RequestId};
+use ari_bridge_core::rtp::Packet;
+use ari_bridge_core::settings::{CallSettings, MediaPlan, RtpSource, SessionSettings, Transport};
+use ari_bridge_core::time::{Duration, Instant, UtcNanos};
+use asterisk::{Asterisk, Request};
+use core::net::SocketAddr;
+use oracle::Oracle;
+
+/// The most steps that a call may need to end once the faults have stopped.
+const MAX_STEPS_TO_END: usize = 2_000;
+
+/// What a run came to, so that a test can see that it saw something.
+#[derive(Debug)]
+pub struct Report {
+    /// How the call ended.
+    pub outcome: Outcome,
+    /// How many steps it took.
+    pub steps: usize,
+    /// How many packets were sent to the caller.
+    pub packets_out: usize,
+    /// A digest of every action of the run (FNV-1a), to hold two runs against each other.
+    pub digest: u64,
+}
+
+/// Runs one call as `bytes` decide.
+///
+/// # Panics
+///
+/// If an invariant is broken; the message says which.
+#[must_use]
+pub fn run(bytes: &[u8]) -> Report {
+    let mut choices = Choices::new(bytes);
+    let mut world = World::new(&mut choices);
+    // Chaos from the first moment rarely lets a call be answered, so most runs begin with a few things going
+    // well: up to all that it takes.
+    for _ in 0..choices.below(24) {
+        world.one_good_thing();
+    }
+    while !choices.is_empty() && !world.next.finished {
+        world.one_thing(&mut choices);
+    }
+    world.end_without_faults()
+}
+
+struct World {
+    now: Instant,
+    call: Call,
+    next: Next,
+    out: Actions,
+    asterisk: Asterisk,
+    oracle: Oracle,
+    steps: usize,
+    sequence: u16,
+}
+
+impl World {
+    fn new(choices: &mut Choices<'_>) -> Self {
+        let settings = CallSettings {
+            advertise_host: choices.one_in(4).then(|| "media.example".to_owned()),
+            rtp_source: if choices.one_in(3) { RtpSource::Learn } else { RtpSource::Strict },
+            volume_boost: 1.0,
+            max_call: Duration::from_secs(if choices.one_in(4) { 10 } else { 3600 }),
+            session: SessionSettings {
+                greeting: choices.one_in(3).then(|| "Good day.".to_owned()),
+                ..SessionSettings::default()
+            },
+            ..CallSettings::default()
+        };
+        let format = MediaFormat::ALL[choices.below(4)];
+        let answered = choices.one_in(4);
+        let asterisk = Asterisk::new(answered);
+        let event = asterisk.caller_arrives();
+        let event = if choices.one_in(16) { choices.blob().to_vec() } else { event };
+        let start = Start {
+            ids: IdPrefix { nonce: InstanceNonce::new(7), call: CallId(1) },
+            seed: u64::from(choices.byte()),
+            utc: UtcNanos(0),
+            caller_tag: None,
+            media: MediaPlan { transport: Transport::Rtp, format },
+            origin: Origin::Arrived { event: &event },
+        };
+        let mut out = Actions::new();
+        let now = Instant::START;
+        let (call, next) = Call::new(&settings, start, now, &mut out);
+        let oracle = Oracle::new(format.to_asterisk(), settings.rtp_source);
+        let mut world = Self { now, call, next, out, asterisk, oracle, steps: 0, sequence: 0 };
+        world.perform(true);
+        world
+    }
+
+    /// Lets one thing happen as it does on a good day.
+    fn one_good_thing(&mut self) {
+        self.now = self.now + Duration::from_millis(2);
+        let mut honest = Choices::new(&[]);
+        self.asterisk.execute_all(self.now);
+        match self.steps {
+            0 => {
+                self.step(Input::MediaUp { leg: LegId(1), local: SocketAddr::from(([127, 0, 0, 1], 30_000)) })
+            }
+            1 => self.step(Input::RealtimeUp { link: LinkId(1) }),
+            2 => self.server_says(r#"{"type":"session.created"}"#),
+            3 => self.server_says(r#"{"type":"session.updated"}"#),
+            _ => {
+                if let Some(event) = self.asterisk.take_event(&mut honest) {
+                    self.step(Input::Ari(event.as_bytes()));
+                } else if let Some(request) = self.asterisk.take_executed(&mut honest) {
+                    let (status, body) = request.done.expect("it was taken as executed");
+                    self.step(Input::AriReply { id: request.id, status, body: body.as_bytes() });
+                }
+            }
+        }
+    }
+
+    fn server_says(&mut self, message: &str) {
+        self.oracle.server_said(message);
+        self.step(Input::Realtime { link: LinkId(1), bytes: message.as_bytes() });
+    }
+
+    /// Lets one thing happen.
+    fn one_thing(&mut self, choices: &mut Choices<'_>) {
+        let pause = [0, 1, 1_000, 5_000_000, 20_000_000, 20_000_000, 150_000_000, 4_000_000_000];
+        self.now = self.now + Duration::from_nanos(pause[choices.below(pause.len())]);
+        match choices.below(16) {
+            0..=2 => self.asterisk.execute_one(choices, self.now),
+            3..=5 => self.reply(choices),
+            6 => self.no_reply(choices),
+            7 | 8 => self.ari_event(choices),
+            9 | 10 => self.realtime(choices),
+            11 => self.datagram(choices),
+            12 => self.media_socket(choices),
+            13 => self.link(choices),
+            _ => self.step(Input::Timer),
+        }
+        // A driver gives `Timer` when the deadline has passed; now and then it is late.
+        if self.next.deadline.is_some_and(|(at, _)| at <= self.now) && !choices.one_in(4) {
+            self.step(Input::Timer);
+        }
+    }
+
+    fn reply(&mut self, choices: &mut Choices<'_>) {
+        if choices.one_in(16) {
+            let (id, status) = (RequestId(u32::from(choices.byte())), 100 + 2 * u16::from(choices.byte()));
+            if !self.asterisk.is_in_flight(id) {
+                let body = choices.blob();
+                self.step(Input::AriReply { id, status, body });
+            }
+        } else if let Some(Request { id, done: Some((status, body)), .. }) =
+            self.asterisk.take_executed(choices)
+        {
+            self.step(Input::AriReply { id, status, body: body.as_bytes() });
+        }
+    }
+
+    fn no_reply(&mut self, choices: &mut Choices<'_>) {
+        if let Some(id) = self.asterisk.abandon_one(choices, self.now) {
+            let fault = if choices.one_in(2) { IoFault::TimedOut } else { IoFault::Reset };
+            self.step(Input::AriFailed { id, fault });
+        }
+    }
+
+    fn ari_event(&mut self, choices: &mut Choices<'_>) {
+        if choices.one_in(8) {
+            let garbage = choices.blob();
+            self.step(Input::Ari(garbage));
+        } else if choices.one_in(24) {
+            self.asterisk.caller_hangs_up();
+        } else if let Some(event) = self.asterisk.take_event(choices) {
+            self.step(Input::Ari(event.as_bytes()));
+        }
+    }
+
+    fn realtime(&mut self, choices: &mut Choices<'_>) {
+        let link = LinkId(1);
+        let item = choices.below(3);
+        let delta = || {
+            let audio = "AAAB/wEC".repeat(160);
+            format!(
+                r#"{{"type":"response.output_audio.delta","item_id":"item{item}","content_index":0,"delta":"{audio}"}}"#
+            )
+        };
+        let message = match choices.below(14) {
+            0 | 1 => r#"{"type":"session.created"}"#.to_owned(),
+            2 | 3 => r#"{"type":"session.updated"}"#.to_owned(),
+            4 => r#"{"type":"input_audio_buffer.speech_started"}"#.to_owned(),
+            5 => r#"{"type":"input_audio_buffer.speech_stopped"}"#.to_owned(),
+            6 => r#"{"type":"response.created"}"#.to_owned(),
+            7 | 8 => delta(),
+            9 => {
+                format!(r#"{{"type":"response.output_audio.done","item_id":"item{item}","content_index":0}}"#)
+            }
+            10 => r#"{"type":"response.done","response":{"status":"completed"}}"#.to_owned(),
+            11 if choices.one_in(8) => r#"{"type":"error","error":{"code":"server_error"}}"#.to_owned(),
+            12 if choices.one_in(8) => {
+                let reason = choices.blob();
+                return self.step(Input::RealtimeDown {
+                    link,
+                    http_status: choices.one_in(2).then_some(500),
+                    retry_after: None,
+                    code: choices.one_in(2).then_some(3000),
+                    reason,
+                    fault: None,
+                });
+            }
+            13 => {
+                let garbage = choices.blob();
+                return self.step(Input::Realtime { link, bytes: garbage });
+            }
+            _ => return self.step(Input::RealtimeUp { link }),
+        };
+        self.server_says(&message);
+    }
+
+    fn datagram(&mut self, choices: &mut Choices<'_>) {
+        let stranger = choices.one_in(6);
+        let from =
+            if stranger { SocketAddr::from(([192, 0, 2, 9], 9)) } else { self.asterisk.media_address() };
+        let mut bytes = Vec::new();
+        if choices.one_in(4) {
+            bytes.extend_from_slice(choices.blob());
+        } else {
+            self.sequence = self.sequence.wrapping_add(1 + u16::from(choices.byte() / 100));
+            let payload_type = [118, 9, 0, 8, 101][choices.below(5)];
+            let payload = vec![choices.byte(); [160, 640, 80, 1, 0][choices.below(5)]];
+            let packet = Packet {
+                marker: false,
+                payload_type,
+                sequence: self.sequence,
+                timestamp: u32::from(self.sequence) * 160,
+                ssrc: u32::from(choices.one_in(32)),
+                payload: &payload,
+            };
+            packet.write(&mut bytes);
+        }
+        self.step(Input::Media { leg: LegId(1), from, bytes: &bytes });
+    }
+
+    fn media_socket(&mut self, choices: &mut Choices<'_>) {
+        let leg = LegId(1 + u32::from(choices.one_in(8)));
+        if choices.one_in(8) {
+            self.step(Input::MediaDown { leg, fault: IoFault::NoPort });
+        } else {
+            self.step(Input::MediaUp { leg, local: SocketAddr::from(([127, 0, 0, 1], 30_000)) });
+        }
+    }
+
+    fn link(&mut self, choices: &mut Choices<'_>) {
+        match choices.below(8) {
+            0 | 1 => self.step(Input::AriLink(LinkState::Down)),
+            2..=4 => self.step(Input::AriLink(LinkState::Up)),
+            5 => self.step(Input::Stop(StopReason::Shutdown)),
+            _ => self.step(Input::Timer),
+        }
+    }
+
+    /// From here on Asterisk executes and answers everything, in order, and the call is told to stop.
+    fn end_without_faults(mut self) -> Report {
+        self.step(Input::Stop(StopReason::Shutdown));
+        for _ in 0..MAX_STEPS_TO_END {
+            let mut honest = Choices::new(&[]);
+            self.asterisk.execute_all(self.now);
+            if let Some(Request { id, done: Some((status, body)), .. }) =
+                self.asterisk.take_executed(&mut honest)
+            {
+                self.step(Input::AriReply { id, status, body: body.as_bytes() });
+            } else if let Some((at, _)) = self.next.deadline.filter(|_| !self.next.finished) {
+                self.now = self.now.max(at);
+                self.step(Input::Timer);
+            }
+            if self.next.finished {
+                let outcome = self.oracle.finished().expect("a finished call has said so");
+                if !outcome.left_behind {
+                    self.asterisk.assert_nothing_is_left();
+                }
+                let (packets_out, digest) = (self.oracle.packets_out(), self.oracle.digest());
+                return Report { outcome, steps: self.steps, packets_out, digest };
+            }
+        }
+        panic!("the call did not end: next {:?}, in flight {:?}", self.next, self.asterisk.in_flight());
+    }
+
+    fn step(&mut self, input: Input<'_>) {
+        self.steps += 1;
+        self.now = self.now + Duration::from_nanos(1);
+        let is_timer = matches!(input, Input::Timer);
+        self.out.clear();
+        self.next = self.call.step(self.now, input, &mut self.out);
+        self.perform(is_timer);
+    }
+
+    fn perform(&mut self, is_timer: bool) {
+        self.oracle.check_step(self.now, is_timer, &self.next, &self.out);
+        for action in self.out.iter() {
+            self.oracle.check_action(self.now, action, &self.out, self.asterisk.media_address());
+            if let Action::Ari { id, method, path, .. } = action {
+                self.asterisk.request(id, method.as_str(), self.out.text(path));
+            }
+        }
+        if self.next.finished {
+            assert!(self.asterisk.in_flight().is_empty(), "finished with requests open");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What holds of every call, whatever happens to it.
+
+use ari_bridge_core::call::{Action, Actions, MAX_ACTIONS_PER_STEP, Next, Outcome};
+use ari_bridge_core::format::Encoding;
+use ari_bridge_core::rtp::Packet;
+use ari_bridge_core::settings::RtpSource;
+use ari_bridge_core::time::{Duration, Instant};
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+
+/// The most bytes that one step of this world writes: one uplink fill, one frame and some requests.
+const MAX_BYTES_PER_STEP: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Oracle {
+    encoding: Encoding,
+    source: RtpSource,
+    /// Sequence number, timestamp and time of the last packet.
+    last_packet: Option<(u16, u32, Instant)>,
+    packets_out: usize,
+    session_updated: bool,
+    received_bytes: BTreeMap<String, u64>,
+    finished: Option<Outcome>,
+    digest: u64,
+}
+
+impl Oracle {
+    pub(super) fn new(encoding: Encoding, source: RtpSource) -> Self {
+        Self {
+            encoding,
+            source,
+            last_packet: None,
+            packets_out: 0,
+            session_updated: false,
+            received_bytes: BTreeMap::new(),
+            finished: None,
+            digest: 0xcbf2_9ce4_8422_2325,
+        }
+    }
+
+    pub(super) fn finished(&self) -> Option<Outcome> {
+        self.finished
+    }
+
+    pub(super) fn packets_out(&self) -> usize {
+        self.packets_out
+    }
+
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Takes note of what the Realtime server says.
+    pub(super) fn server_said(&mut self, message: &str) {
+        let event: serde_json::Value = serde_json::from_str(message).expect("the world writes JSON");
+        self.session_updated |= event["type"] == "session.updated";
+        if let (Some(item), Some(delta)) = (event["item_id"].as_str(), event["delta"].as_str()) {
+            *self.received_bytes.entry(item.to_owned()).or_default() += delta.len() as u64 / 4 * 3;
+        }
+    }
+
+    pub(super) fn check_step(&mut self, now: Instant, is_timer: bool, next: &Next, out: &Actions) {
+        assert!(out.len() <= MAX_ACTIONS_PER_STEP, "{} actions in one step", out.len());
+        assert!(out.byte_len() <= MAX_BYTES_PER_STEP, "{} bytes in one step", out.byte_len());
+        let frames = out.iter().filter(|action| matches!(action, Action::SendMedia { .. })).count();
+        assert!(frames <= 1, "{frames} frames in one step");
+        if let Some((at, wake)) = next.deadline {
+            assert!(
+                at > now || (!is_timer && !wake.is_pacing()),
+                "a deadline in the past: {at} {wake:?} at {now}"
+            );
+            assert!(!next.finished, "a deadline after the end");
+        }
+        assert!(self.finished.is_none() || out.is_empty(), "actions after Finish");
+    }
+
+    pub(super) fn check_action(&mut self, now: Instant, action: Action, out: &Actions, told: SocketAddr) {
+        assert!(self.finished.is_none(), "Finish is the last action");
+        match action {
+            Action::SendMedia { to, bytes, .. } => {
+                assert!(self.source == RtpSource::Learn || to == told, "media sent to {to}, told was {told}");
+                self.check_packet(now, out.bytes(bytes));
+                self.note(out.bytes(bytes));
+            }
+            Action::SendRealtime { bytes, .. } => {
+                self.check_client_event(out.text(bytes));
+                self.note(out.bytes(bytes));
+            }
+            Action::Ari { path, .. } => {
+                assert!(self.session_updated || !out.text(path).ends_with("/answer"), "answered too early");
+                self.note(out.bytes(path));
+            }
+            Action::Finish(outcome) => self.finished = Some(outcome),
+            other => self.note(format!("{other:?}").as_bytes()),
+        }
+    }
+
+    /// Sequence numbers go up by one; the timestamp is that of a 20 ms slot that no other packet was in.
+    fn check_packet(&mut self, now: Instant, datagram: &[u8]) {
+        let packet = Packet::parse(datagram).expect("what is sent is RTP");
+        assert_eq!(packet.payload_type, self.encoding.payload_type());
+        assert_eq!(packet.payload.len(), self.encoding.frame_bytes());
+        if let Some((sequence, timestamp, at)) = self.last_packet {
+            assert_eq!(packet.sequence, sequence.wrapping_add(1), "sequence");
+            let ticks = packet.timestamp.wrapping_sub(timestamp);
+            assert!(ticks > 0 && ticks % self.encoding.frame_ticks() == 0, "timestamp moved by {ticks}");
+            let slots = Duration::from_millis(20) * (ticks / self.encoding.frame_ticks());
+            let passed = now.since(at);
+            let off = passed.max(slots) - passed.min(slots);
+            assert!(off < Duration::from_millis(20), "{slots:?} of audio time in {passed:?}");
+        }
+        self.last_packet = Some((packet.sequence, packet.timestamp, now));
+        self.packets_out += 1;
+    }
+
+    /// What the server is told was heard is more than nothing and at most what was received.
+    fn check_client_event(&self, text: &str) {
+        let event: serde_json::Value = serde_json::from_str(text).expect("what is sent is JSON");
+        if event["type"] == "conversation.item.truncate" {
+            let heard = event["audio_end_ms"].as_u64().expect("an integer");
+            let item = event["item_id"].as_str().expect("a string");
+            let received = self.received_bytes.get(item).copied().unwrap_or_default() / 48;
+            assert!(heard > 0 && heard <= received, "{heard} ms heard of {received} ms received");
+        }
+    }
+
+    fn note(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
