@@ -1,1 +1,134 @@
-fn main() {}
+//! The program `ari-bridge`.
+
+use ari_bridge_core::config::{self, Config};
+use clap::{Parser, Subcommand};
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Something broke while running.
+const FAILED: u8 = 1;
+
+/// The settings cannot be used.
+const MISCONFIGURED: u8 = 2;
+
+#[derive(Parser)]
+#[command(name = "ari-bridge", version, about = "A voice agent on a telephone line: Asterisk on one side, a Realtime model on the other", after_help = EXAMPLES, after_long_help = long_help())]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Read settings from this file instead of .env; the environment wins over both
+    #[arg(long, global = true, value_name = "PATH")]
+    env_file: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve calls until SIGTERM or Ctrl-C (the default)
+    Run,
+    /// Place a call on this machine alone: no Asterisk, no key, no network; writes what was heard to a WAV file
+    Demo {
+        /// Where to write the recording: left the caller, right what the caller heard
+        #[arg(long, value_name = "PATH", default_value = "ari-bridge-demo.wav")]
+        out: PathBuf,
+    },
+    /// Ask Asterisk and the Realtime server whether a call would work, and say what to do if not
+    Check,
+}
+
+const EXAMPLES: &str = "Examples:
+  ari-bridge demo                  hear a call without Asterisk and without a key
+  ari-bridge check                 find out what is missing before the first call
+  ari-bridge                       serve calls, with the settings in ./.env
+  RUST_LOG=debug ari-bridge run    say more
+
+Settings come from the environment and from a file .env; `ari-bridge --help` lists them.";
+
+fn long_help() -> String {
+    format!("{EXAMPLES}\n\n{}", config::help_text())
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let command = cli.command.unwrap_or(Command::Run);
+    // The demo tells its own story.
+    init_log(if matches!(command, Command::Demo { .. }) { "off" } else { "info" });
+    let result = match command {
+        Command::Run => settings(cli.env_file.as_deref()).and_then(run),
+        Command::Demo { out } => demo(&out),
+        Command::Check => settings(cli.env_file.as_deref()).and_then(|config| check(&config)),
+    };
+    result.unwrap_or_else(ExitCode::from)
+}
+
+fn run(config: Config) -> Result<ExitCode, u8> {
+    for line in config.warnings() {
+        tracing::warn!("{line}");
+    }
+    ari_bridge_smol::run(config).map_err(failed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn demo(out: &Path) -> Result<ExitCode, u8> {
+    let report = ari_bridge_smol::demo::run(out).map_err(failed)?;
+    println!("{report}");
+    Ok(ExitCode::from(if report.was_heard() { 0 } else { FAILED }))
+}
+
+fn check(config: &Config) -> Result<ExitCode, u8> {
+    let report = ari_bridge_smol::check(config).map_err(failed)?;
+    print!("{report}");
+    Ok(ExitCode::from(report.exit_code()))
+}
+
+fn failed(error: impl std::fmt::Display) -> u8 {
+    eprintln!("ari-bridge: {error}");
+    FAILED
+}
+
+/// Reads `.env` and the environment. All faults are told at once, one per line.
+fn settings(file: Option<&Path>) -> Result<Config, u8> {
+    let from_file = env_file(file).map_err(|line| {
+        eprintln!("{line}");
+        MISCONFIGURED
+    })?;
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for line in config::near_misses(from_file.keys().cloned().chain(names)) {
+        tracing::warn!("{line}");
+    }
+    let lookup = |name: &str| std::env::var(name).ok().or_else(|| from_file.get(name).cloned());
+    Config::from_lookup(lookup).map_err(|faults| {
+        eprintln!("{faults}");
+        MISCONFIGURED
+    })
+}
+
+/// The variables of the file; none if there is no `.env` and no other was asked for.
+fn env_file(file: Option<&Path>) -> Result<BTreeMap<String, String>, String> {
+    let path = file.unwrap_or(Path::new(".env"));
+    if file.is_none() && !path.exists() {
+        return Ok(BTreeMap::new());
+    }
+    // The error of a line repeats the line, which may hold a key; its place is all that is told.
+    let told = |error: dotenvy::Error| match error {
+        dotenvy::Error::LineParse(_, at) => {
+            format!("{}: a line cannot be read, at its byte {at}: NAME=value is wanted", path.display())
+        }
+        other => format!("{}: {other}", path.display()),
+    };
+    dotenvy::from_path_iter(path).and_then(Iterator::collect).map_err(told)
+}
+
+/// Logs to stderr: what `RUST_LOG` says, else `default`.
+fn init_log(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal)
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,303 @@
+//! The driver of one call: one task that owns the machine, its media sockets and its Realtime sockets.
+//!
+//! It answers four questions and no others: which inputs are ready, what time it is, how an action is performed,
+//! how to sleep until a deadline. What a message says is the machine's business.
+
+use ari_bridge_core::call::{
+    Action, Actions, Call, Input, IoFault, LinkState, Next, Outcome, Start, StopReason,
+};
+use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId};
+use ari_bridge_core::rtp::MAX_DATAGRAM_BYTES;
+use ari_bridge_core::settings::{MediaPlan, Transport};
+use std::collections::VecDeque;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::clock::{Alarm, Clock};
+use crate::leg::{Datagram, Leg};
+use crate::link::{Link, LinkEvent};
+use crate::mailbox::{Mailbox, Post};
+use crate::requests::{Reply, Request};
+use crate::shared::Shared;
+
+/// How many turns a call takes before other calls get theirs. In a turn each source gives one input at most.
+const TURNS_PER_WAKE_UP: usize = 64;
+
+/// What the switchboard and the request threads tell a call.
+pub(crate) enum Letter {
+    /// An ARI event.
+    Event(Vec<u8>),
+    /// The answer to a request.
+    Reply(RequestId, Reply),
+    /// Events flow, or not.
+    AriLink(LinkState),
+    /// The call must end.
+    Stop(StopReason),
+}
+
+/// What performing an action brought about at once; the machine hears of it in its next step.
+enum Echo {
+    MediaUp(LegId, SocketAddr),
+    MediaDown(LegId, IoFault),
+    AriLink(LinkState),
+}
+
+/// The machine with what every step needs.
+struct Machine {
+    call: Call,
+    clock: Clock,
+    out: Actions,
+    next: Next,
+}
+
+impl Machine {
+    fn step(&mut self, input: Input<'_>) {
+        self.out.clear();
+        let now = self.clock.tick();
+        self.next = self.call.step(now, input, &mut self.out);
+    }
+
+    fn is_due(&self) -> bool {
+        self.next.deadline.is_some_and(|(at, _)| self.clock.is_due(at))
+    }
+}
+
+/// A call and its sockets. Dropping it closes them and gives the ports back.
+pub(crate) struct Driver {
+    id: CallId,
+    shared: Arc<Shared>,
+    post: Post<Letter>,
+    mailbox: Mailbox<Letter>,
+    machine: Machine,
+    alarm: Alarm,
+    legs: Vec<Leg>,
+    links: Vec<Link>,
+    echoes: VecDeque<Echo>,
+    /// Whether a socket was opened that has not been polled yet, and so could not wake the task.
+    fresh: bool,
+    datagram: Datagram,
+    outcome: Option<Outcome>,
+}
+
+impl Driver {
+    /// Makes the call. Its first actions are performed at the first poll.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        start: Start<'_>,
+        post: Post<Letter>,
+        mailbox: Mailbox<Letter>,
+    ) -> Self {
+        let (mut clock, mut out) = (Clock::start(), Actions::new());
+        let (call, next) = Call::new(&shared.config.call, start, clock.tick(), &mut out);
+        Self {
+            id: start.ids.call,
+            shared,
+            post,
+            mailbox,
+            machine: Machine { call, clock, out, next },
+            alarm: Alarm::new(),
+            legs: Vec::new(),
+            links: Vec::new(),
+            echoes: VecDeque::new(),
+            fresh: false,
+            datagram: Box::new([0; MAX_DATAGRAM_BYTES + 1]),
+            outcome: None,
+        }
+    }
+
+    /// Runs the call to its end.
+    pub(crate) async fn run(mut self) -> Outcome {
+        smol::future::poll_fn(|cx| {
+            self.perform(cx);
+            Poll::Ready(())
+        })
+        .await;
+        smol::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// One wake-up: every input that is ready, then the timer, then sleep.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        loop {
+            let exhausted = self.take_inputs(cx);
+            if self.outcome.is_none() && self.machine.is_due() {
+                self.machine.step(Input::Timer);
+                self.perform(cx);
+            }
+            if let Some(outcome) = self.outcome {
+                return Poll::Ready(outcome);
+            }
+            if exhausted || self.machine.is_due() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let deadline = self.machine.next.deadline.map(|(at, _)| at);
+            if !mem::take(&mut self.fresh) && self.alarm.poll(cx, &self.machine.clock, deadline).is_pending()
+            {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes one input of each source in turn until none has any, or until the turns are used up, which is the
+    /// answer. A source that had nothing is not asked again in this wake-up: it will wake the task.
+    fn take_inputs(&mut self, cx: &mut Context<'_>) -> bool {
+        let (mut mail, mut legs, mut links) = (true, true, true);
+        for _ in 0..TURNS_PER_WAKE_UP {
+            self.take_echoes(cx);
+            mail = mail && self.take_letter(cx);
+            legs = legs && self.take_datagrams(cx);
+            links = links && self.take_link_events(cx);
+            if self.outcome.is_some() || !(mail || legs || links || !self.echoes.is_empty()) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn take_echoes(&mut self, cx: &mut Context<'_>) {
+        while let Some(echo) = self.echoes.pop_front() {
+            self.machine.step(match echo {
+                Echo::MediaUp(leg, local) => Input::MediaUp { leg, local },
+                Echo::MediaDown(leg, fault) => Input::MediaDown { leg, fault },
+                Echo::AriLink(state) => Input::AriLink(state),
+            });
+            self.perform(cx);
+        }
+    }
+
+    fn take_letter(&mut self, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready(letter) = self.mailbox.poll_next(cx) else {
+            // Lost events are what a gap in the event socket is, and the machine knows what to do about that.
+            if self.mailbox.take_overflow() {
+                tracing::warn!("more ARI events wait for this call than it may hold; some were dropped");
+                self.echoes.extend([Echo::AriLink(LinkState::Down), Echo::AriLink(LinkState::Up)]);
+            }
+            return false;
+        };
+        self.machine.step(match &letter {
+            Letter::Event(event) => Input::Ari(event),
+            Letter::Reply(id, Ok((status, body))) => Input::AriReply { id: *id, status: *status, body },
+            Letter::Reply(id, Err(fault)) => Input::AriFailed { id: *id, fault: *fault },
+            Letter::AriLink(state) => Input::AriLink(*state),
+            Letter::Stop(reason) => Input::Stop(*reason),
+        });
+        self.perform(cx);
+        true
+    }
+
+    fn take_datagrams(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        for index in 0..self.legs.len() {
+            // An action may have closed a leg meanwhile.
+            let Some(leg) = self.legs.get(index) else { break };
+            let (id, received) = (leg.id, leg.poll_receive(cx, &mut self.datagram));
+            match received {
+                Poll::Pending => continue,
+                Poll::Ready(Ok((len, from))) => {
+                    let bytes = self.datagram.get(..len).unwrap_or_default();
+                    self.machine.step(Input::Media { leg: id, from, bytes });
+                }
+                Poll::Ready(Err(fault)) => {
+                    self.legs.retain(|leg| leg.id != id);
+                    self.machine.step(Input::MediaDown { leg: id, fault });
+                }
+            }
+            any = true;
+            self.perform(cx);
+        }
+        any
+    }
+
+    fn take_link_events(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        for index in 0..self.links.len() {
+            let Some(link) = self.links.get_mut(index) else { break };
+            let id = link.id;
+            match link.poll_event(cx) {
+                Poll::Pending => continue,
+                Poll::Ready(LinkEvent::Up) => self.machine.step(Input::RealtimeUp { link: id }),
+                Poll::Ready(LinkEvent::Message(bytes)) => {
+                    self.machine.step(Input::Realtime { link: id, bytes: &bytes })
+                }
+                Poll::Ready(LinkEvent::Down(down)) => {
+                    self.links.retain(|link| link.id != id);
+                    self.machine.step(Input::RealtimeDown {
+                        link: id,
+                        http_status: down.http_status,
+                        retry_after: down.retry_after,
+                        code: down.code,
+                        reason: &down.reason,
+                        fault: down.fault,
+                    });
+                }
+            }
+            any = true;
+            self.perform(cx);
+        }
+        any
+    }
+
+    /// Performs the actions of the last step.
+    fn perform(&mut self, cx: &mut Context<'_>) {
+        // The buffer goes aside for a moment, so that the sockets can be changed while it is read.
+        let out = mem::take(&mut self.machine.out);
+        for action in out.iter() {
+            match action {
+                Action::Ari { id, method, path, body, timeout } => {
+                    let post = self.post.clone();
+                    self.shared.requests.submit(Request {
+                        method,
+                        url: self.shared.config.ari.rest_url(out.text(path)),
+                        body: out.bytes(body).to_vec(),
+                        timeout,
+                        deliver: Box::new(move |reply| post.send(Letter::Reply(id, reply))),
+                    });
+                }
+                Action::OpenMedia { leg, plan } => self.open_media(leg, plan),
+                Action::SendMedia { leg, to, bytes } => {
+                    if let Some(leg) = self.legs.iter().find(|l| l.id == leg) {
+                        leg.send(to, out.bytes(bytes));
+                    }
+                }
+                Action::CloseMedia { leg } => self.legs.retain(|l| l.id != leg),
+                Action::OpenRealtime { link } => {
+                    self.links.push(Link::open(link, self.shared.realtime.clone()));
+                    self.fresh = true;
+                }
+                Action::SendRealtime { link, bytes } => {
+                    if let Some(link) = self.links.iter_mut().find(|l| l.id == link)
+                        && link.send(cx, out.bytes(bytes))
+                    {
+                        cx.waker().wake_by_ref();
+                    }
+                }
+                Action::CloseRealtime { link, code } => self.close_realtime(link, code),
+                Action::Observe(observation) => self.shared.observe(Some(self.id), &observation),
+                Action::Finish(outcome) => self.outcome = Some(outcome),
+            }
+        }
+        self.machine.out = out;
+    }
+
+    fn open_media(&mut self, leg: LegId, plan: MediaPlan) {
+        let Transport::Rtp = plan.transport;
+        self.fresh = true;
+        self.echoes.push_back(match self.shared.bind_media(leg) {
+            Ok((socket, local)) => {
+                self.legs.push(socket);
+                Echo::MediaUp(leg, local)
+            }
+            Err(fault) => Echo::MediaDown(leg, fault),
+        });
+    }
+
+    fn close_realtime(&mut self, link: LinkId, code: u16) {
+        if let Some(index) = self.links.iter().position(|l| l.id == link)
+            && let Some(socket) = self.links.swap_remove(index).into_socket()
+        {
+            self.shared.spawn(async move { socket.close(code, "").await });
+        }
+    }
+}

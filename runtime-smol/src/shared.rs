@@ -1,0 +1,181 @@
+//! What all calls of a process have in common.
+
+use ari_bridge_core::admin::{self, Health};
+use ari_bridge_core::call::IoFault;
+use ari_bridge_core::config::Config;
+use ari_bridge_core::id::{CallId, LegId};
+use ari_bridge_core::metrics::Metrics;
+use ari_bridge_core::observe::{Observation, Severity};
+use ari_bridge_core::ports::PortPool;
+use async_tungstenite::tungstenite::http::header::AUTHORIZATION;
+use futures_rustls::rustls::ClientConfig;
+use smol::{Async, Executor};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::leg::Leg;
+use crate::requests::Requests;
+use crate::service::RunError;
+use crate::socket::{Proxy, Target, tls_config};
+
+/// Sees every observation of every call (and of the switchboard: no call), beside logs and metrics.
+pub type Watch = Arc<dyn Fn(Option<CallId>, &Observation) + Send + Sync>;
+
+/// The common ground.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    /// Not a strong reference: the executor owns the tasks that own this, and ends them with the service.
+    executor: Weak<Executor<'static>>,
+    pub(crate) requests: Requests,
+    pub(crate) realtime: Arc<Target>,
+    pub(crate) events: Arc<Target>,
+    metrics: Metrics,
+    health: Mutex<Health>,
+    ports: Arc<Mutex<PortPool>>,
+    watch: Option<Watch>,
+}
+
+/// A port of the range that nobody else takes as long as this lives.
+pub(crate) struct Lease {
+    pool: Arc<Mutex<PortPool>>,
+    port: u16,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        lock(&self.pool).release(self.port);
+    }
+}
+
+impl Shared {
+    /// Reads the CA file, starts the request threads and opens nothing yet.
+    pub(crate) fn new(
+        config: Config,
+        watch: Option<Watch>,
+        executor: &Arc<Executor<'static>>,
+    ) -> Result<Self, RunError> {
+        let private_ca = read_ca(&config)?;
+        let requests = Requests::start(config.ari.authorization().expose().to_owned(), private_ca.as_deref())
+            .map_err(RunError::Threads)?;
+        let public = tls_config(None).map_err(RunError::Tls)?;
+        let trusted = match &private_ca {
+            Some(pem) => tls_config(Some(pem)).map_err(RunError::Tls)?,
+            None => public.clone(),
+        };
+        let (first, last) = (config.rtp.port_start, config.rtp.port_end);
+        Ok(Self {
+            executor: Arc::downgrade(executor),
+            requests,
+            realtime: Arc::new(realtime_target(&config, public)),
+            events: Arc::new(events_target(&config, trusted)),
+            metrics: Metrics::new(),
+            health: Mutex::default(),
+            ports: Arc::new(Mutex::new(PortPool::new(first, last))),
+            watch,
+            config,
+        })
+    }
+
+    /// Binds a media socket to a free port of the range. A port that is free here but not in the system
+    /// belongs to another program: it is passed over, and counted.
+    pub(crate) fn bind_media(&self, leg: LegId) -> Result<(Leg, SocketAddr), IoFault> {
+        let mut pool = lock(&self.ports);
+        while let Some(port) = pool.next() {
+            let local = SocketAddr::new(self.config.rtp.bind, port);
+            match Async::<UdpSocket>::bind(local) {
+                Ok(socket) => {
+                    pool.taken(port);
+                    return Ok((Leg::new(leg, socket, Lease { pool: self.ports.clone(), port }), local));
+                }
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    pool.busy(port);
+                    self.metrics.port_busy();
+                }
+                Err(error) => {
+                    pool.release(port);
+                    return Err(crate::socket::fault(&error));
+                }
+            }
+        }
+        Err(IoFault::NoPort)
+    }
+
+    /// Logs, counts, and tells who watches.
+    pub(crate) fn observe(&self, call: Option<CallId>, observation: &Observation) {
+        self.metrics.observe(observation);
+        if call.is_none() {
+            lock(&self.health).observe(observation);
+        }
+        match observation.severity() {
+            Severity::Count => {}
+            Severity::Debug => tracing::debug!("{observation}"),
+            Severity::Info => tracing::info!("{observation}"),
+            Severity::Warn => tracing::warn!("{observation}"),
+            Severity::Error => tracing::error!("{observation}"),
+        }
+        if let Some(watch) = &self.watch {
+            watch(call, observation);
+        }
+    }
+
+    /// Runs `task` in the background, until its end or that of the service.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(executor) = self.executor.upgrade() {
+            executor.spawn(task).detach();
+        }
+    }
+
+    /// From now on no calls are taken.
+    pub(crate) fn stopping(&self) {
+        lock(&self.health).stopping();
+    }
+
+    /// Answers a request to the admin listener.
+    pub(crate) fn respond(&self, method: &str, path: &str) -> Vec<u8> {
+        admin::respond(method, path, &lock(&self.health), &self.metrics).encode(method)
+    }
+}
+
+/// The PEM text of `ARI_CA_FILE`.
+pub(crate) fn read_ca(config: &Config) -> Result<Option<Vec<u8>>, RunError> {
+    let Some(path) = &config.ari.ca_file else { return Ok(None) };
+    std::fs::read(path).map(Some).map_err(|error| RunError::CaFile(path.clone(), error))
+}
+
+/// Where the Realtime server is, and what it wants to be told.
+pub(crate) fn realtime_target(config: &Config, tls: Arc<ClientConfig>) -> Target {
+    let realtime = &config.realtime;
+    Target {
+        tls: realtime.url.tls.then_some(tls),
+        host: realtime.url.host.clone(),
+        port: realtime.url.port,
+        host_header: realtime.url.host_header(),
+        path: realtime.request_target(),
+        headers: vec![(AUTHORIZATION, realtime.authorization().expose().to_owned())],
+        proxy: realtime.proxy.as_ref().map(|proxy| Proxy {
+            host: proxy.host.clone(),
+            port: proxy.port,
+            authorization: proxy.authorization().map(|secret| secret.expose().to_owned()),
+        }),
+    }
+}
+
+/// Where Asterisk's event socket is.
+pub(crate) fn events_target(config: &Config, tls: Arc<ClientConfig>) -> Target {
+    let ari = &config.ari;
+    Target {
+        tls: ari.base.tls.then_some(tls),
+        host: ari.base.host.clone(),
+        port: ari.base.port,
+        host_header: ari.base.host_header(),
+        path: ari.events_target(),
+        headers: vec![(AUTHORIZATION, ari.authorization().expose().to_owned())],
+        proxy: None,
+    }
+}
+
+/// A panic elsewhere leaves these values whole: nothing is half done under the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

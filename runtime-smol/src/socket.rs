@@ -1,0 +1,343 @@
+//! From a host name to an open WebSocket: TCP, an HTTP proxy, TLS, the upgrade.
+
+use ari_bridge_core::call::IoFault;
+use async_tungstenite::tungstenite;
+use async_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Request};
+use async_tungstenite::tungstenite::protocol::WebSocketConfig;
+use futures_rustls::rustls::pki_types::ServerName;
+use futures_rustls::rustls::{self, ClientConfig};
+use smol::Async;
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::websocket::WebSocket;
+
+/// How long it may take until a WebSocket is open.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest answer head of a proxy.
+const MAX_PROXY_HEAD_BYTES: usize = 8 * 1024;
+
+/// How much of the body of a refused upgrade is kept.
+const MAX_REFUSAL_BYTES: usize = 512;
+
+/// The longest message that is taken from a peer.
+const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// What is read from a socket at once. A second of the model's audio is about 64 KiB of base64.
+const READ_BUFFER_BYTES: usize = 32 * 1024;
+
+/// Where a WebSocket is opened, and what is said there. It holds secrets, so it has no `Debug`.
+pub(crate) struct Target {
+    /// Spoken if there is one.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// A DNS name or an IP address without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// The value of `Host`.
+    pub(crate) host_header: String,
+    /// The path and the query.
+    pub(crate) path: String,
+    /// Further headers.
+    pub(crate) headers: Vec<(HeaderName, String)>,
+    /// Through which proxy, if not straight.
+    pub(crate) proxy: Option<Proxy>,
+}
+
+/// An HTTP proxy.
+pub(crate) struct Proxy {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// The value of `Proxy-Authorization`.
+    pub(crate) authorization: Option<String>,
+}
+
+/// Why a WebSocket could not be opened.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// The upgrade was answered with something else than 101.
+    Refused { status: u16, retry_after: Option<Duration>, body: Vec<u8> },
+    /// No answer came.
+    Fault(IoFault),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Fault(fault(&error))
+    }
+}
+
+/// A byte stream, with or without TLS.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Opens a WebSocket, within [`OPEN_TIMEOUT`].
+pub(crate) async fn open(target: &Target) -> Result<WebSocket, OpenError> {
+    let late = async {
+        smol::Timer::after(OPEN_TIMEOUT).await;
+        Err(OpenError::Fault(IoFault::TimedOut))
+    };
+    smol::future::or(open_unhurried(target), late).await
+}
+
+async fn open_unhurried(target: &Target) -> Result<WebSocket, OpenError> {
+    let tcp = match &target.proxy {
+        None => connect(&target.host, target.port).await?,
+        Some(proxy) => tunnel(proxy, target).await?,
+    };
+    let stream: Box<dyn Stream> = match &target.tls {
+        None => Box::new(tcp),
+        Some(config) => {
+            let name =
+                ServerName::try_from(target.host.clone()).map_err(|_| OpenError::Fault(IoFault::Tls))?;
+            Box::new(futures_rustls::TlsConnector::from(config.clone()).connect(name, tcp).await?)
+        }
+    };
+    let upgraded =
+        async_tungstenite::client_async_with_config(request(target)?, stream, Some(limits())).await;
+    upgraded.map(|(socket, _)| WebSocket::new(socket)).map_err(refusal)
+}
+
+/// What both ends of every WebSocket here keep to. Writes are only buffered by `write`, so that a flush tells
+/// how much the peer has not taken; see [`WebSocket::send`].
+pub(crate) fn limits() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES))
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(usize::MAX - 1)
+}
+
+fn request(target: &Target) -> Result<Request<()>, OpenError> {
+    // The scheme is only looked at by the library; it is not sent.
+    let mut builder = Request::builder()
+        .uri(format!("ws://{}{}", target.host_header, target.path))
+        .header("Host", &target.host_header)
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", tungstenite::handshake::client::generate_key());
+    for (name, value) in &target.headers {
+        let mut value = HeaderValue::from_str(value).map_err(|_| OpenError::Fault(IoFault::Other))?;
+        value.set_sensitive(true);
+        builder = builder.header(name, value);
+    }
+    builder.body(()).map_err(|_| OpenError::Fault(IoFault::Other))
+}
+
+fn refusal(error: tungstenite::Error) -> OpenError {
+    let tungstenite::Error::Http(answer) = error else { return OpenError::Fault(websocket_fault(&error)) };
+    let (head, body) = (*answer).into_parts();
+    let retry_after =
+        head.headers.get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    let mut body = body.unwrap_or_default();
+    body.truncate(MAX_REFUSAL_BYTES);
+    OpenError::Refused {
+        status: head.status.as_u16(),
+        retry_after: retry_after.map(Duration::from_secs),
+        body,
+    }
+}
+
+/// Connects to the first address of `host` that answers.
+async fn connect(host: &str, port: u16) -> Result<Async<TcpStream>, OpenError> {
+    let addresses = smol::net::resolve((host, port)).await.map_err(|_| OpenError::Fault(IoFault::Resolve))?;
+    let mut last = OpenError::Fault(IoFault::Resolve);
+    for address in addresses {
+        match Async::<TcpStream>::connect(address).await {
+            Ok(stream) => {
+                // A frame of 20 ms must not wait for the acknowledgement of the one before it.
+                stream.get_ref().set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
+}
+
+/// Asks a proxy for a tunnel (RFC 9110 §9.3.6).
+async fn tunnel(proxy: &Proxy, target: &Target) -> Result<Async<TcpStream>, OpenError> {
+    let mut stream = connect(&proxy.host, proxy.port).await?;
+    let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
+    let authority = format!("{host}:{}", target.port);
+    let mut head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
+    if let Some(value) = &proxy.authorization {
+        head.push_str("Proxy-Authorization: ");
+        head.push_str(value);
+        head.push_str("\r\n");
+    }
+    head.push_str("\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    // Read byte by byte: what follows the head belongs to the tunnel.
+    let (mut answer, mut byte) = (Vec::new(), [0]);
+    while !answer.ends_with(b"\r\n\r\n") {
+        if answer.len() == MAX_PROXY_HEAD_BYTES {
+            return Err(OpenError::Fault(IoFault::Protocol));
+        }
+        stream.read_exact(&mut byte).await?;
+        answer.extend(byte);
+    }
+    let status =
+        answer.split(|b| *b == b' ').nth(1).and_then(|s| str::from_utf8(s).ok()).and_then(|s| s.parse().ok());
+    match status {
+        _ if !answer.starts_with(b"HTTP/1.") => Err(OpenError::Fault(IoFault::Protocol)),
+        Some(200..=299) => Ok(stream),
+        Some(status) => {
+            Err(OpenError::Refused { status, retry_after: None, body: b"the proxy refused".to_vec() })
+        }
+        None => Err(OpenError::Fault(IoFault::Protocol)),
+    }
+}
+
+/// Sorts an error of the system.
+pub(crate) fn fault(error: &io::Error) -> IoFault {
+    if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+        return IoFault::Tls;
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => IoFault::Refused,
+        io::ErrorKind::TimedOut => IoFault::TimedOut,
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::NotConnected
+        | io::ErrorKind::UnexpectedEof => IoFault::Reset,
+        _ => IoFault::Other,
+    }
+}
+
+/// Sorts an error of the WebSocket library.
+pub(crate) fn websocket_fault(error: &tungstenite::Error) -> IoFault {
+    use tungstenite::Error;
+    use tungstenite::error::ProtocolError;
+    match error {
+        Error::Io(error) => fault(error),
+        Error::Tls(_) => IoFault::Tls,
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::HandshakeIncomplete) => {
+            IoFault::Reset
+        }
+        Error::WriteBufferFull(_) => IoFault::Backlog,
+        _ => IoFault::Protocol,
+    }
+}
+
+/// The trust in public certificate authorities, or in the `private` one alone, given as PEM.
+///
+/// # Errors
+/// What is wrong with the PEM text.
+pub(crate) fn tls_config(private: Option<&[u8]>) -> Result<Arc<ClientConfig>, String> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+    let mut roots = rustls::RootCertStore::empty();
+    match private {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(pem) => {
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate = certificate.map_err(|e| format!("not a PEM file of certificates: {e}"))?;
+                roots.add(certificate).map_err(|e| format!("a certificate cannot be used: {e}"))?;
+            }
+            if roots.is_empty() {
+                return Err("it holds no certificate".to_owned());
+            }
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+
+    /// Answers the first connection with `answer`, after a whole head has come, and tells that head.
+    fn server(answer: &'static str) -> (u16, mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+                head.extend(byte);
+            }
+            tell.send(String::from_utf8(head).unwrap()).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        (port, told)
+    }
+
+    fn target(port: u16, proxy: Option<Proxy>) -> Target {
+        Target {
+            tls: None,
+            host: "127.0.0.1".into(),
+            port,
+            host_header: format!("127.0.0.1:{port}"),
+            path: "/v1/realtime?model=m".into(),
+            headers: vec![(HeaderName::from_static("authorization"), "Bearer k".into())],
+            proxy,
+        }
+    }
+
+    fn refused(target: &Target) -> OpenError {
+        smol::block_on(open(target)).err().expect("nobody here opens a WebSocket")
+    }
+
+    #[test]
+    fn a_refused_upgrade_tells_status_body_and_when_to_come_back() {
+        let (port, head) =
+            server("HTTP/1.1 429 Slow Down\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nlate");
+        let OpenError::Refused { status, retry_after, body } = refused(&target(port, None)) else { panic!() };
+        assert_eq!((status, retry_after, &body[..]), (429, Some(Duration::from_secs(7)), &b"late"[..]));
+        let head = head.recv().unwrap();
+        assert!(head.starts_with("GET /v1/realtime?model=m HTTP/1.1\r\n"), "{head}");
+        assert!(
+            head.contains("authorization: Bearer k\r\n") && !head.to_lowercase().contains("openai-beta"),
+            "{head}"
+        );
+    }
+
+    #[test]
+    fn a_proxy_is_asked_for_a_tunnel_with_its_password() {
+        let (port, head) = server("HTTP/1.1 407 Who Are You\r\n\r\n");
+        let proxy = Proxy { host: "127.0.0.1".into(), port, authorization: Some("Basic eDp5".into()) };
+        let error = refused(&target(443, Some(proxy)));
+        assert!(matches!(error, OpenError::Refused { status: 407, .. }), "{error:?}");
+        assert_eq!(
+            head.recv().unwrap(),
+            "CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1:443\r\nProxy-Authorization: Basic eDp5\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn what_does_not_answer_is_sorted() {
+        let error = refused(&target(1, None));
+        assert!(matches!(error, OpenError::Fault(IoFault::Refused)), "{error:?}");
+        let (port, _head) = server("220 mail.example ESMTP\r\n\r\n");
+        let error = refused(&target(port, None));
+        assert!(matches!(error, OpenError::Fault(IoFault::Protocol)), "{error:?}");
+        let (port, _head) = server("");
+        let error = refused(&target(port, None));
+        assert!(matches!(error, OpenError::Fault(IoFault::Reset)), "{error:?}");
+    }
+
+    #[test]
+    fn a_ca_file_without_certificates_is_refused() {
+        assert!(tls_config(Some(b"")).is_err());
+        assert!(tls_config(None).is_ok());
+    }
+}

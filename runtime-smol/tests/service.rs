@@ -1,0 +1,153 @@
+//! The service against the stand-ins, over real sockets.
+
+use ari_bridge_core::config::Config;
+use ari_bridge_core::observe::Observation;
+use ari_bridge_core::sim::asterisk::{CallerState, Settings};
+use ari_bridge_smol::Service;
+use ari_bridge_smol::standin::{AsteriskServer, CallerSeen, serve_asterisk};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An address where nobody listens.
+const NOBODY: &str = "ws://127.0.0.1:1/v1/realtime";
+
+/// Settings for this Asterisk; `set` are variables that differ from the default.
+fn config(ari_url: &str, set: &[(&str, &str)]) -> Config {
+    let standin = Settings::default();
+    let lookup = |name: &str| {
+        let set = set.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
+        let value = match name {
+            _ if set.is_some() => set?,
+            "OPENAI_API_KEY" => "sk-test",
+            "OPENAI_REALTIME_URL" => NOBODY,
+            "ARI_URL" => ari_url,
+            "ARI_USER" => &standin.user,
+            "ARI_PASSWORD" => &standin.password,
+            "ARI_APP" => &standin.app,
+            "ADMIN_BIND" => "127.0.0.1:0",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    };
+    Config::from_lookup(lookup).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// A service, and what it tells.
+fn service(ari_url: &str, set: &[(&str, &str)]) -> (Service, Receiver<Observation>) {
+    watched(config(ari_url, set), |_| {})
+}
+
+/// A service that does this at each observation, before it is told.
+fn watched(
+    config: Config,
+    act: impl Fn(&Observation) + Send + Sync + 'static,
+) -> (Service, Receiver<Observation>) {
+    let (tell, told) = channel();
+    let tell = Mutex::new(tell);
+    let watch = Arc::new(move |_, observation: &Observation| {
+        let _ = tell.lock().unwrap().send(*observation);
+        act(observation);
+    });
+    (Service::start_watched(config, Some(watch)).unwrap(), told)
+}
+
+/// Waits for an observation that `wanted` takes.
+fn wait_for(told: &Receiver<Observation>, wanted: impl Fn(&Observation) -> bool) -> Observation {
+    loop {
+        let observation = told.recv_timeout(PATIENCE).expect("the observation never came");
+        if wanted(&observation) {
+            return observation;
+        }
+    }
+}
+
+fn asterisk() -> AsteriskServer {
+    serve_asterisk(Settings::default()).unwrap()
+}
+
+fn was(state: CallerState) -> impl Fn(&CallerSeen) -> bool {
+    move |seen| seen.states.iter().any(|(_, seen)| *seen == state)
+}
+
+fn get(service: &Service, path: &str) -> String {
+    let mut stream = TcpStream::connect(service.admin_addr()).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn without_a_realtime_server_the_caller_goes_on_in_the_dialplan_and_nothing_is_left_behind() {
+    let asterisk = asterisk();
+    let (service, told) = service(&asterisk.url(), &[]);
+    wait_for(&told, |o| matches!(o, Observation::AriUp));
+    asterisk.dial(1, "+4930123456", "100");
+    assert!(asterisk.wait(1, PATIENCE, was(CallerState::InDialplan)), "{:?}", asterisk.seen(1).states);
+    let Observation::CallEnded(outcome) = wait_for(&told, |o| matches!(o, Observation::CallEnded(_))) else {
+        unreachable!()
+    };
+    assert!(!outcome.answered && !outcome.left_behind);
+    assert_eq!(asterisk.objects().1, 0, "no bridge is left");
+    service.drain();
+    service.join().unwrap();
+}
+
+#[test]
+fn the_admin_listener_tells_whether_calls_can_be_taken() {
+    let asterisk = asterisk();
+    let (service, told) = service(&asterisk.url(), &[]);
+    wait_for(&told, |o| matches!(o, Observation::AriUp));
+    assert!(get(&service, "/readyz").starts_with("HTTP/1.1 200"), "{}", get(&service, "/readyz"));
+    assert!(get(&service, "/metrics").contains("ari_bridge_ari_connected 1"));
+    assert!(get(&service, "/elsewhere").starts_with("HTTP/1.1 404"));
+    drop(asterisk);
+    wait_for(&told, |o| matches!(o, Observation::AriDown { .. }));
+    assert!(get(&service, "/readyz").starts_with("HTTP/1.1 503"));
+    service.drain();
+    service.join().unwrap();
+}
+
+#[test]
+fn an_event_socket_that_breaks_is_opened_again() {
+    let asterisk = asterisk();
+    let (service, told) = service(&asterisk.url(), &[]);
+    wait_for(&told, |o| matches!(o, Observation::AriUp));
+    asterisk.with(|machine, _, out| machine.close_sockets(out));
+    wait_for(&told, |o| matches!(o, Observation::AriDown { .. }));
+    wait_for(&told, |o| matches!(o, Observation::AriUp));
+    service.drain();
+    service.join().unwrap();
+}
+
+#[test]
+fn a_wrong_password_is_told_with_the_status() {
+    let asterisk = asterisk();
+    let (service, told) = service(&asterisk.url(), &[("ARI_PASSWORD", "wrong")]);
+    let down = wait_for(&told, |o| matches!(o, Observation::AriDown { .. }));
+    assert!(matches!(down, Observation::AriDown { http_status: Some(401), .. }), "{down:?}");
+    service.drain();
+    service.join().unwrap();
+}
+
+#[test]
+fn a_call_that_panics_ends_alone_and_is_cleaned_up_after() {
+    let asterisk = asterisk();
+    let config = config(&asterisk.url(), &[]);
+    let (service, told) = watched(config, |observation| {
+        assert!(!matches!(observation, Observation::CallStarted), "a fault that the test makes");
+    });
+    wait_for(&told, |o| matches!(o, Observation::AriUp));
+    for caller in [1, 2] {
+        asterisk.dial(caller, "+4930123456", "100");
+        wait_for(&told, |o| matches!(o, Observation::CallPanicked));
+        assert!(asterisk.wait(caller, PATIENCE, was(CallerState::InDialplan)));
+    }
+    // Not drained: for 30 s a create of the dead call may still take effect, and the service would wait for that.
+    drop(service);
+}
