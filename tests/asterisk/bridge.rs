@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::World;
 use crate::pbx::{ARI_APP, ARI_PASSWORD, ARI_USER};
 use crate::process::{Outcome, Process, free_tcp_port, tail, until};
-use crate::realtime::RealtimeStandIn;
+use crate::realtime::{KEY, RealtimeStandIn};
 
 /// How long the bridge may take until `/readyz` says yes, and until it has ended after SIGTERM.
 const READY: Duration = Duration::from_secs(10);
@@ -34,8 +34,7 @@ impl Bridge {
             command.env_clear().current_dir(&world.work);
             command.env("ARI_URL", format!("http://127.0.0.1:{}", world.pbx.ari_port));
             command.env("ARI_USER", ARI_USER).env("ARI_PASSWORD", ARI_PASSWORD).env("ARI_APP", ARI_APP);
-            command.env("OPENAI_API_KEY", "sk-test");
-            command.env("OPENAI_REALTIME_URL", format!("ws://127.0.0.1:{}/v1/realtime", realtime.port));
+            command.env("OPENAI_API_KEY", KEY).env("OPENAI_REALTIME_URL", realtime.url());
             command.env("MEDIA_FORMAT", format).env("VOLUME_BOOST", "1");
             command.env("RTP_PORT_START", RTP_PORTS.0.to_string());
             command.env("RTP_PORT_END", RTP_PORTS.1.to_string());
