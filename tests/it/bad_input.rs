@@ -39,13 +39,16 @@ fn lines(scene: &Scene, what: &str) -> usize {
 fn wrong_ari_password() {
     let mut scene = Scene::new(Stage { password: "wrong".into(), ..Stage::default() });
     scene.run_for(60 * SECOND);
-    let waits: Vec<_> = scene.observations.iter().filter_map(|(_, observation)| match observation {
+    let wait = |observation: &Observation| match observation {
         Observation::AriDown { http_status: Some(401), retry_in, .. } => Some(*retry_in),
         _ => None,
-    });
-    let waits: Vec<_> = waits.collect();
+    };
+    let waits: Vec<_> = scene.observations.iter().filter_map(|(_, observation)| wait(observation)).collect();
     assert!(waits.len() >= 6, "it is tried again: {waits:?}");
-    assert!(waits[4] > 4 * waits[0] && waits.iter().all(|wait| *wait <= 15 * SECOND), "with a growing delay: {waits:?}");
+    assert!(
+        waits[4] > 4 * waits[0] && waits.iter().all(|wait| *wait <= 15 * SECOND),
+        "with a growing delay: {waits:?}"
+    );
     assert!(lines(&scene, "check ARI_USER and ARI_PASSWORD") == waits.len());
     assert!(!scene.drained);
 }
@@ -60,7 +63,8 @@ fn wrong_realtime_key() {
 
 #[test]
 fn wrong_realtime_model() {
-    let mut scene = Scene::new(Stage { model: "gpt-4o-mini-realtime-preview-2024-12-17".into(), ..Stage::default() });
+    let mut scene =
+        Scene::new(Stage { model: "gpt-4o-mini-realtime-preview-2024-12-17".into(), ..Stage::default() });
     scene.dial(1, &[]);
     assert_given_back(&mut scene, EndReason::RealtimeRefused);
     assert_eq!(lines(&scene, "closed with 4004 model_not_found; check OPENAI_MODEL"), 1);
@@ -85,9 +89,17 @@ fn no_media_port() {
 #[test]
 fn malformed_ari_json() {
     let mut scene = talking(Stage::default(), &[]);
-    for event in [&b""[..], b"{", b"null", b"[1]", b"\xff\xfe\x00", br#"{"type":3}"#, br#"{"type":"StasisStart"}"#,
-        br#"{"type":"StasisStart","channel":{}}"#, br#"{"type":"StasisEnd","channel":{"id":7}}"#]
-    {
+    for event in [
+        &b""[..],
+        b"{",
+        b"null",
+        b"[1]",
+        b"\xff\xfe\x00",
+        br#"{"type":3}"#,
+        br#"{"type":"StasisStart"}"#,
+        br#"{"type":"StasisStart","channel":{}}"#,
+        br#"{"type":"StasisEnd","channel":{"id":7}}"#,
+    ] {
         scene.forge_event(event);
     }
     scene.run_for(SECOND);
@@ -99,10 +111,15 @@ fn malformed_ari_json() {
 #[test]
 fn malformed_realtime_json() {
     let mut scene = talking(Stage::default(), &[]);
-    for message in [&b""[..], b"{", b"null", b"\xff", br#"{"type":3}"#,
+    for message in [
+        &b""[..],
+        b"{",
+        b"null",
+        b"\xff",
+        br#"{"type":3}"#,
         br#"{"type":"response.output_audio.delta","item_id":"x","delta":"!!!"}"#,
-        br#"{"type":"response.output_audio.delta","item_id":["x"],"delta":"AAAA"}"#]
-    {
+        br#"{"type":"response.output_audio.delta","item_id":["x"],"delta":"AAAA"}"#,
+    ] {
         scene.forge_message(message);
     }
     scene.forge_message(br#"{"type":"new.in.2030","delta":null,"content_index":null}"#);

@@ -4,6 +4,8 @@
 //! This is what a test tells its stories with: somebody dials, speaks, hangs up; a server refuses, falls
 //! silent, goes away; and afterwards one looks at what was heard, observed and left behind.
 
+mod mail;
+
 use ari_bridge_core::actions::Span;
 use ari_bridge_core::call::{self, Call, IoFault, Origin, Outcome, Start};
 use ari_bridge_core::id::{CallId, InstanceNonce, LegId, LinkId, RequestId};
@@ -15,6 +17,7 @@ use ari_bridge_core::sim::realtime::{self as server, Agent, Parrot, Realtime};
 use ari_bridge_core::switchboard::{self, Switchboard};
 use ari_bridge_core::time::{Duration, Instant, UtcNanos};
 use core::net::SocketAddr;
+use mail::{Knock, Letter, Note, Parcel};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How long anything takes from one machine to another.
@@ -59,7 +62,7 @@ impl Default for Stage {
             max_calls: 10,
             password: asterisk.password.clone(),
             asterisk,
-            api_key: "a-good-key".into(),
+            api_key: "sk-sim".into(),
             model: "gpt-realtime-2.1-mini".into(),
             no_ports: false,
             no_realtime: false,
@@ -67,46 +70,6 @@ impl Default for Stage {
             greeting: None,
         }
     }
-}
-
-/// Something on its way.
-#[derive(Debug)]
-enum Parcel {
-    ToSwitchboard(Note),
-    ToCall(CallId, Letter),
-    ToAsterisk(Knock),
-    ToServer(CallId, LinkId, Vec<u8>),
-}
-
-#[derive(Debug)]
-enum Note {
-    Up,
-    Down(Option<u16>, Option<IoFault>),
-    Event(Vec<u8>),
-    Reply(RequestId, u16, Vec<u8>),
-    Finished(CallId, Outcome),
-    Drain,
-}
-
-#[derive(Debug)]
-enum Letter {
-    Event(Vec<u8>),
-    Reply(RequestId, u16, Vec<u8>),
-    Link(call::LinkState),
-    MediaUp(LegId, SocketAddr),
-    MediaDown(LegId, IoFault),
-    Media(LegId, SocketAddr, Vec<u8>),
-    RealtimeUp(LinkId),
-    Realtime(LinkId, Vec<u8>),
-    RealtimeDown(LinkId, Option<u16>, Option<u16>, Vec<u8>, Option<IoFault>),
-    Stop(call::StopReason),
-}
-
-#[derive(Debug)]
-enum Knock {
-    Events,
-    Request(u64, &'static str, String),
-    Datagram(u16, SocketAddr, Vec<u8>),
 }
 
 struct Party {
@@ -286,7 +249,10 @@ impl Scene {
     }
 
     fn tail(&self) -> Vec<String> {
-        let told = self.observations.iter().filter(|(_, o)| o.severity() > ari_bridge_core::observe::Severity::Count);
+        let told = self
+            .observations
+            .iter()
+            .filter(|(_, o)| o.severity() > ari_bridge_core::observe::Severity::Count);
         let lines: Vec<_> = told.map(|(at, o)| format!("{at} {o}")).collect();
         lines.into_iter().rev().take(12).rev().collect()
     }
@@ -336,49 +302,11 @@ impl Scene {
 
     fn open(&mut self, parcel: Parcel) {
         match parcel {
-            Parcel::ToSwitchboard(note) => self.open_note(&note),
-            Parcel::ToCall(call, letter) => self.open_letter(call, &letter),
+            Parcel::ToSwitchboard(note) => self.step_switchboard(note.input()),
+            Parcel::ToCall(call, letter) => self.step_call(call, letter.input()),
             Parcel::ToAsterisk(knock) => self.open_knock(&knock),
-            Parcel::ToServer(call, _, message) => self.step_server(call, server::Input::Message(&message)),
+            Parcel::ToServer(call, message) => self.step_server(call, server::Input::Message(&message)),
         }
-    }
-
-    fn open_note(&mut self, note: &Note) {
-        self.step_switchboard(match note {
-            Note::Up => switchboard::Input::AriUp,
-            Note::Down(http_status, fault) => {
-                switchboard::Input::AriDown { http_status: *http_status, fault: *fault }
-            }
-            Note::Event(event) => switchboard::Input::Ari(event),
-            Note::Reply(id, status, body) => switchboard::Input::AriReply { id: *id, status: *status, body },
-            Note::Finished(call, outcome) => {
-                switchboard::Input::CallFinished { call: *call, outcome: *outcome }
-            }
-            Note::Drain => switchboard::Input::Drain,
-        });
-    }
-
-    fn open_letter(&mut self, call: CallId, letter: &Letter) {
-        let input = match letter {
-            Letter::Event(event) => call::Input::Ari(event),
-            Letter::Reply(id, status, body) => call::Input::AriReply { id: *id, status: *status, body },
-            Letter::Link(state) => call::Input::AriLink(*state),
-            Letter::MediaUp(leg, local) => call::Input::MediaUp { leg: *leg, local: *local },
-            Letter::MediaDown(leg, fault) => call::Input::MediaDown { leg: *leg, fault: *fault },
-            Letter::Media(leg, from, bytes) => call::Input::Media { leg: *leg, from: *from, bytes },
-            Letter::RealtimeUp(link) => call::Input::RealtimeUp { link: *link },
-            Letter::Realtime(link, bytes) => call::Input::Realtime { link: *link, bytes },
-            Letter::RealtimeDown(link, http_status, code, reason, fault) => call::Input::RealtimeDown {
-                link: *link,
-                http_status: *http_status,
-                retry_after: None,
-                code: *code,
-                reason,
-                fault: *fault,
-            },
-            Letter::Stop(reason) => call::Input::Stop(*reason),
-        };
-        self.step_call(call, input);
     }
 
     fn open_knock(&mut self, knock: &Knock) {
@@ -471,7 +399,7 @@ impl Scene {
                     }
                 }
                 Action::OpenRealtime { link } => self.open_realtime(id, link),
-                Action::SendRealtime { link, bytes } => self.send_realtime(id, link, out, bytes),
+                Action::SendRealtime { bytes, .. } => self.send_realtime(id, out, bytes),
                 Action::CloseRealtime { .. } => {
                     if let Some(party) = self.parties.get_mut(&id) {
                         party.server = None;
@@ -525,29 +453,35 @@ impl Scene {
         }
         let target = format!("/v1/realtime?model={}", self.stage.model);
         let authorization = format!("Bearer {}", self.stage.api_key);
-        let opened = server::Input::Opened { target: &target, authorization: Some(&authorization), beta: false };
+        let opened = server::Input::Opened {
+            target: &target,
+            authorization: Some(&authorization),
+            api_key: None,
+            beta: false,
+        };
         self.step_server(call, opened);
     }
 
-    fn send_realtime(&mut self, call: CallId, link: LinkId, out: &call::Actions, bytes: Span) {
+    fn send_realtime(&mut self, call: CallId, out: &call::Actions, bytes: Span) {
         let text = out.text(bytes);
         if text.starts_with(r#"{"type":"input_audio_buffer.append""#) {
             self.appends = (self.appends.0 + 1, self.appends.1 + text.len());
         } else {
             self.client_events.push(text.to_owned());
         }
-        self.send(Parcel::ToServer(call, link, text.as_bytes().to_vec()));
+        self.send(Parcel::ToServer(call, text.as_bytes().to_vec()));
     }
 
     fn step_server(&mut self, call: CallId, input: server::Input<'_>) {
-        let Some((realtime, deadline)) = self.parties.get_mut(&call).and_then(|party| party.server.as_mut()) else {
+        let Some((realtime, deadline)) = self.parties.get_mut(&call).and_then(|party| party.server.as_mut())
+        else {
             return;
         };
         let mut out = server::Actions::new();
         *deadline = realtime.step(self.now, input, &mut out).deadline;
         for action in out.iter() {
             let letter = match action {
-                server::Output::Send { text } => Letter::Realtime(LinkId(1), out.bytes(text).to_vec()),
+                server::Output::Send(text) => Letter::Realtime(LinkId(1), out.bytes(text).to_vec()),
                 server::Output::Close { code, reason } => {
                     if let Some(party) = self.parties.get_mut(&call) {
                         party.server = None;
@@ -572,20 +506,26 @@ impl Scene {
                 Output::Reply { id, status, body } => {
                     let body = out.bytes(body).to_vec();
                     match self.requests.remove(&id) {
-                        Some((Some(call), id)) => self.send(Parcel::ToCall(call, Letter::Reply(id, status, body))),
+                        Some((Some(call), id)) => {
+                            self.send(Parcel::ToCall(call, Letter::Reply(id, status, body)))
+                        }
                         Some((None, id)) => self.send(Parcel::ToSwitchboard(Note::Reply(id, status, body))),
                         None => {}
                     }
                 }
                 Output::Accepted { .. } => self.send(Parcel::ToSwitchboard(Note::Up)),
-                Output::Refused { status, .. } => self.send(Parcel::ToSwitchboard(Note::Down(Some(status), None))),
+                Output::Refused { status, .. } => {
+                    self.send(Parcel::ToSwitchboard(Note::Down(Some(status), None)))
+                }
                 Output::Event { text, .. } => {
                     self.send(Parcel::ToSwitchboard(Note::Event(out.bytes(text).to_vec())));
                 }
                 Output::CloseSocket { .. } => {
                     self.send(Parcel::ToSwitchboard(Note::Down(None, Some(IoFault::Reset))));
                 }
-                Output::SendRtp { from_port, to, bytes } => self.media(from_port, to, out.bytes(bytes).to_vec()),
+                Output::SendRtp { from_port, to, bytes } => {
+                    self.media(from_port, to, out.bytes(bytes).to_vec())
+                }
                 Output::Heard { caller, pcm } => {
                     if let Some(caller) = self.callers.get_mut(&caller) {
                         caller.hear(out.bytes(pcm));
