@@ -17,6 +17,7 @@ mod process;
 mod realtime;
 mod scenarios;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -91,8 +92,8 @@ fn run(work: &Path) -> Outcome<()> {
             }
         }
     }
-    let log = std::fs::copy(world.pbx.log(), work.join("asterisk.log"));
-    drop(log);
+    // Kept if something failed: stopping removes Asterisk's own folder.
+    drop(std::fs::copy(world.pbx.log(), work.join("asterisk.log")));
     world.pbx.stop()?;
     println!("{} failed, {:.0} s in all", failed.len(), start.elapsed().as_secs_f64());
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }

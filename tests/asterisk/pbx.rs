@@ -181,7 +181,7 @@ fn root() -> Outcome<PathBuf> {
 fn configure(root: &Path, run: &str, ari_port: u16, sip_port: u16) -> Outcome<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("asterisk");
     let folder = root.join(run.trim_start_matches('/'));
-    let _ = fs::remove_dir_all(&folder);
+    remove_old_runs(root);
     for name in ["etc", "lib/keys", "cache", "spool/monitor", "run", "log"] {
         let path = folder.join(name);
         fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -217,6 +217,17 @@ fn configure(root: &Path, run: &str, ari_port: u16, sip_port: u16) -> Outcome<()
     write("extensions.conf", &(read("etc/extensions.conf")? + &read("overlay/extensions.conf")?))?;
     let asterisk = replace(read("overlay/asterisk.conf")?, "@RUN@", run)?;
     write("asterisk.conf", &replace(asterisk, "@MODULES@", &modules)?)
+}
+
+/// Removes what runs that were killed have left.
+fn remove_old_runs(root: &Path) {
+    for entry in fs::read_dir(root.join("run")).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix("ari-bridge-"));
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// The folder of modules inside the root; its name holds the machine's architecture.
