@@ -19,6 +19,7 @@ use crate::clock::{Alarm, Clock};
 use crate::leg::{Datagram, Leg};
 use crate::link::{Link, LinkEvent};
 use crate::mailbox::{Mailbox, Post};
+use crate::ready::Source;
 use crate::requests::{Reply, Request};
 use crate::shared::Shared;
 
@@ -75,8 +76,8 @@ pub(crate) struct Driver {
     legs: Vec<Leg>,
     links: Vec<Link>,
     echoes: VecDeque<Echo>,
-    /// Whether a socket was opened that has not been polled yet, and so could not wake the task.
-    fresh: bool,
+    media_source: Source,
+    link_source: Source,
     datagram: Datagram,
     outcome: Option<Outcome>,
 }
@@ -101,7 +102,8 @@ impl Driver {
             legs: Vec::new(),
             links: Vec::new(),
             echoes: VecDeque::new(),
-            fresh: false,
+            media_source: Source::new(),
+            link_source: Source::new(),
             datagram: Box::new([0; MAX_DATAGRAM_BYTES + 1]),
             outcome: None,
         }
@@ -109,11 +111,7 @@ impl Driver {
 
     /// Runs the call to its end.
     pub(crate) async fn run(mut self) -> Outcome {
-        smol::future::poll_fn(|cx| {
-            self.perform(cx);
-            Poll::Ready(())
-        })
-        .await;
+        self.perform();
         smol::future::poll_fn(|cx| self.poll(cx)).await
     }
 
@@ -123,18 +121,17 @@ impl Driver {
             let exhausted = self.take_inputs(cx);
             if self.outcome.is_none() && self.machine.is_due() {
                 self.machine.step(Input::Timer);
-                self.perform(cx);
+                self.perform();
             }
             if let Some(outcome) = self.outcome {
                 return Poll::Ready(outcome);
             }
-            if exhausted || self.machine.is_due() {
+            if exhausted || self.machine.is_due() || !self.echoes.is_empty() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let deadline = self.machine.next.deadline.map(|(at, _)| at);
-            if !mem::take(&mut self.fresh) && self.alarm.poll(cx, &self.machine.clock, deadline).is_pending()
-            {
+            if self.alarm.poll(cx, &self.machine.clock, deadline).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -143,27 +140,33 @@ impl Driver {
     /// Takes one input of each source in turn until none has any, or until the turns are used up, which is the
     /// answer. A source that had nothing is not asked again in this wake-up: it will wake the task.
     fn take_inputs(&mut self, cx: &mut Context<'_>) -> bool {
-        let (mut mail, mut legs, mut links) = (true, true, true);
+        let (mut mail, mut legs, mut links) = (true, self.media_source.take(cx), self.link_source.take(cx));
         for _ in 0..TURNS_PER_WAKE_UP {
-            self.take_echoes(cx);
+            self.take_echoes();
             mail = mail && self.take_letter(cx);
-            legs = legs && self.take_datagrams(cx);
-            links = links && self.take_link_events(cx);
+            legs = legs && self.take_datagrams();
+            links = links && self.take_link_events();
             if self.outcome.is_some() || !(mail || legs || links || !self.echoes.is_empty()) {
                 return false;
             }
         }
+        if legs {
+            self.media_source.wake();
+        }
+        if links {
+            self.link_source.wake();
+        }
         true
     }
 
-    fn take_echoes(&mut self, cx: &mut Context<'_>) {
+    fn take_echoes(&mut self) {
         while let Some(echo) = self.echoes.pop_front() {
             self.machine.step(match echo {
                 Echo::MediaUp(leg, local) => Input::MediaUp { leg, local },
                 Echo::MediaDown(leg, fault) => Input::MediaDown { leg, fault },
                 Echo::AriLink(state) => Input::AriLink(state),
             });
-            self.perform(cx);
+            self.perform();
         }
     }
 
@@ -183,16 +186,17 @@ impl Driver {
             Letter::AriLink(state) => Input::AriLink(*state),
             Letter::Stop(reason) => Input::Stop(*reason),
         });
-        self.perform(cx);
+        self.perform();
         true
     }
 
-    fn take_datagrams(&mut self, cx: &mut Context<'_>) -> bool {
+    fn take_datagrams(&mut self) -> bool {
         let mut any = false;
         for index in 0..self.legs.len() {
             // An action may have closed a leg meanwhile.
             let Some(leg) = self.legs.get(index) else { break };
-            let (id, received) = (leg.id, leg.poll_receive(cx, &mut self.datagram));
+            let (id, received) =
+                (leg.id, leg.poll_receive(&mut self.media_source.context(), &mut self.datagram));
             match received {
                 Poll::Pending => continue,
                 Poll::Ready(Ok((len, from))) => {
@@ -205,17 +209,17 @@ impl Driver {
                 }
             }
             any = true;
-            self.perform(cx);
+            self.perform();
         }
         any
     }
 
-    fn take_link_events(&mut self, cx: &mut Context<'_>) -> bool {
+    fn take_link_events(&mut self) -> bool {
         let mut any = false;
         for index in 0..self.links.len() {
             let Some(link) = self.links.get_mut(index) else { break };
             let id = link.id;
-            match link.poll_event(cx) {
+            match link.poll_event(&mut self.link_source.context()) {
                 Poll::Pending => continue,
                 Poll::Ready(LinkEvent::Up) => self.machine.step(Input::RealtimeUp { link: id }),
                 Poll::Ready(LinkEvent::Message(bytes)) => {
@@ -234,13 +238,13 @@ impl Driver {
                 }
             }
             any = true;
-            self.perform(cx);
+            self.perform();
         }
         any
     }
 
     /// Performs the actions of the last step.
-    fn perform(&mut self, cx: &mut Context<'_>) {
+    fn perform(&mut self) {
         // The buffer goes aside for a moment, so that the sockets can be changed while it is read.
         let out = mem::take(&mut self.machine.out);
         for action in out.iter() {
@@ -264,13 +268,13 @@ impl Driver {
                 Action::CloseMedia { leg } => self.legs.retain(|l| l.id != leg),
                 Action::OpenRealtime { link } => {
                     self.links.push(Link::open(link, self.shared.realtime.clone()));
-                    self.fresh = true;
+                    self.link_source.wake();
                 }
                 Action::SendRealtime { link, bytes } => {
                     if let Some(link) = self.links.iter_mut().find(|l| l.id == link)
-                        && link.send(cx, out.bytes(bytes))
+                        && link.send(&mut self.link_source.context(), out.bytes(bytes))
                     {
-                        cx.waker().wake_by_ref();
+                        self.link_source.wake();
                     }
                 }
                 Action::CloseRealtime { link, code } => self.close_realtime(link, code),
@@ -283,7 +287,7 @@ impl Driver {
 
     fn open_media(&mut self, leg: LegId, plan: MediaPlan) {
         let Transport::Rtp = plan.transport;
-        self.fresh = true;
+        self.media_source.wake();
         self.echoes.push_back(match self.shared.bind_media(leg) {
             Ok((socket, local)) => {
                 self.legs.push(socket);

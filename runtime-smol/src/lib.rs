@@ -16,6 +16,7 @@ pub mod demo;
 mod leg;
 mod link;
 mod mailbox;
+mod ready;
 mod requests;
 mod service;
 mod shared;

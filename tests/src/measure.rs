@@ -47,37 +47,62 @@ pub fn find(heard: &[i16], said: &[i16]) -> Match {
     let coarse = |signal: &[f32]| -> Vec<f32> {
         signal.chunks(COARSE).map(|chunk| chunk.iter().sum::<f32>() / COARSE as f32).collect()
     };
-    let (coarse_heard, coarse_said) = (coarse(&heard), coarse(&said));
-    let mut peaks: Vec<(f64, usize)> = (0..coarse_heard.len())
-        .map(|lag| (correlation(&coarse_heard, &coarse_said, lag as isize), lag))
+    let coarse_heard = Heard::new(coarse(&heard));
+    let coarse_said = coarse(&said);
+    let coarse_energy = energy(&coarse_said);
+    let mut peaks: Vec<(f64, usize)> = (0..coarse_heard.samples.len())
+        .map(|lag| (coarse_heard.correlation(&coarse_said, coarse_energy, lag as isize), lag))
         .collect();
     peaks.sort_by(|a, b| b.0.total_cmp(&a.0));
 
+    let heard = Heard::new(heard);
+    let said_energy = energy(&said);
     let mut best = Match::default();
     for (_, lag) in peaks.into_iter().take(CANDIDATES) {
         let around = (lag * COARSE) as isize;
         for lag in around - COARSE as isize..=around + COARSE as isize {
-            let correlation = correlation(&heard, &said, lag);
+            let correlation = heard.correlation(&said, said_energy, lag);
             if correlation > best.correlation {
                 best = Match { lag: lag as f64, correlation };
             }
         }
     }
-    refine(&heard, &said, best)
+    refine(&heard.samples, &said, best)
 }
 
-/// The normalised cross-correlation of `said` with what lies `lag` samples into `heard`.
-fn correlation(heard: &[f32], said: &[f32], lag: isize) -> f64 {
-    let skip = usize::try_from(-lag).unwrap_or(0).min(said.len());
-    let start = usize::try_from(lag).unwrap_or(0).min(heard.len());
-    let (mut cross, mut heard_energy) = (0.0_f32, 0.0_f32);
-    for (h, s) in heard[start..].iter().zip(&said[skip..]) {
-        cross += h * s;
-        heard_energy += h * h;
+/// A signal in which utterances are looked for.
+struct Heard {
+    samples: Vec<f32>,
+    /// The energy of the first n samples, so that the energy of any part is one subtraction.
+    energy_before: Vec<f64>,
+}
+
+impl Heard {
+    fn new(samples: Vec<f32>) -> Self {
+        let mut sum = 0.0;
+        let sums = samples.iter().map(|s| {
+            sum += f64::from(*s).powi(2);
+            sum
+        });
+        let energy_before = [0.0].into_iter().chain(sums).collect();
+        Self { samples, energy_before }
     }
-    let said_energy: f32 = said.iter().map(|s| s * s).sum();
-    let scale = f64::from(heard_energy).sqrt() * f64::from(said_energy).sqrt();
-    if scale > 0.0 { f64::from(cross) / scale } else { 0.0 }
+
+    /// The normalised cross-correlation of `said`, of that energy, with what lies `lag` samples in.
+    fn correlation(&self, said: &[f32], said_energy: f64, lag: isize) -> f64 {
+        let skip = usize::try_from(-lag).unwrap_or(0).min(said.len());
+        let start = usize::try_from(lag).unwrap_or(0).min(self.samples.len());
+        let end = (start + said.len() - skip).min(self.samples.len());
+        let cross: f32 = self.samples[start..end].iter().zip(&said[skip..]).map(|(h, s)| h * s).sum();
+        let heard_energy = self.energy_before[end] - self.energy_before[start];
+        let scale = (heard_energy * said_energy).sqrt();
+        // Below one unit of energy in all there is nothing but rounding.
+        if scale > 1.0 { f64::from(cross) / scale } else { 0.0 }
+    }
+}
+
+fn energy(samples: &[f32]) -> f64 {
+    samples.iter().map(|s| f64::from(*s).powi(2)).sum()
 }
 
 /// Moves a match by fractions of a sample. Half a sample is nothing to a vowel and a quarter of a period to a
@@ -89,7 +114,7 @@ fn refine(heard: &[f32], said: &[f32], whole: Match) -> Match {
         let fraction = f64::from(part) / f64::from(LAG_PARTS);
         let shifted: Vec<f32> =
             (0..said.len() as isize).map(|n| interpolate(heard, n + from, fraction)).collect();
-        let correlation = correlation(&shifted, said, 0);
+        let correlation = Heard::new(shifted).correlation(said, energy(said), 0);
         if correlation > best.correlation {
             best = Match { lag: whole.lag + fraction, correlation };
         }

@@ -1,0 +1,104 @@
+//! A real Asterisk 22, SIP callers, and what they hear.
+//!
+//! One test, because all scenarios share one Asterisk. It runs if `ARI_BRIDGE_ASTERISK=1` is set and then needs
+//! root, SIPp, ffmpeg and what `provision.sh` makes: a missing tool is a failure. `run.sh` does all of that.
+//! `ARI_BRIDGE_ASTERISK_ONLY=echo,local` runs the scenarios whose names contain one of these words.
+//!
+//! Nothing is measured inside the bridge. A caller's voice is encoded by ffmpeg, sent as RTP by the harness,
+//! and what comes back to the caller's port is decoded by ffmpeg and held against what was said.
+
+mod bridge;
+mod call;
+mod codec;
+mod line;
+mod measuring;
+mod pbx;
+mod process;
+mod realtime;
+mod scenarios;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use pbx::Pbx;
+use process::{Outcome, tail};
+
+/// What every scenario works with.
+pub(crate) struct World {
+    pub(crate) pbx: Pbx,
+    /// The folder of this run's files.
+    pub(crate) work: PathBuf,
+}
+
+impl World {
+    /// A path in the folder of this run that has not been used.
+    pub(crate) fn file(&self, name: &str, extension: &str) -> PathBuf {
+        static FILES: AtomicU32 = AtomicU32::new(1);
+        self.work.join(format!("{name}-{}.{extension}", FILES.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+/// A scenario says what it measured, or what went wrong.
+pub(crate) type Scenario = fn(&World) -> Outcome<String>;
+
+#[test]
+fn callers_of_a_real_asterisk_hear_what_they_should() {
+    if std::env::var("ARI_BRIDGE_ASTERISK").as_deref() != Ok("1") {
+        println!(
+            "NOT RUN: the scenarios with a real Asterisk run with ARI_BRIDGE_ASTERISK=1 (tests/asterisk/run.sh)"
+        );
+        return;
+    }
+    let work = std::env::temp_dir().join(format!("ari-bridge-asterisk-{}", std::process::id()));
+    match run(&work) {
+        Ok(()) => drop(std::fs::remove_dir_all(&work)),
+        Err(fault) => panic!("{fault}\nfiles of this run: {}", work.display()),
+    }
+}
+
+/// Runs all scenarios; the error lists those that failed.
+fn run(work: &Path) -> Outcome<()> {
+    std::fs::create_dir_all(work).map_err(|e| format!("{}: {e}", work.display()))?;
+    for (tool, package) in [("sipp", "sip-tester"), ("ffmpeg", "ffmpeg"), ("setpriv", "util-linux")] {
+        let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output();
+        if !found.is_ok_and(|found| found.status.success()) {
+            return Err(format!("{tool} is missing: install the Debian package {package}"));
+        }
+    }
+    let start = Instant::now();
+    let world = World { pbx: Pbx::start(work)?, work: work.to_owned() };
+    println!("Asterisk {} is up after {:.1?}", world.pbx.version()?, start.elapsed());
+
+    let only = std::env::var("ARI_BRIDGE_ASTERISK_ONLY").unwrap_or_default();
+    let wanted = |name: &str| only.is_empty() || only.split(',').any(|word| name.contains(word));
+    let mut failed = Vec::new();
+    for (name, scenario) in scenarios::ALL.into_iter().filter(|(name, _)| wanted(name)) {
+        let begin = Instant::now();
+        let outcome = scenario(&world).and_then(|figures| {
+            world.pbx.nothing_left(Duration::from_secs(5))?;
+            Ok(figures)
+        });
+        let took = begin.elapsed().as_secs_f64();
+        match outcome {
+            Ok(figures) => println!("PASS {name} ({took:.1} s)\n{}", indented(&figures)),
+            Err(fault) => {
+                println!("FAIL {name} ({took:.1} s)\n{}", indented(&fault));
+                println!("  the end of Asterisk's log:\n{}", tail(&world.pbx.log(), 25));
+                failed.push(name);
+                world.pbx.clear();
+            }
+        }
+    }
+    // Kept if something failed: stopping removes Asterisk's own folder.
+    drop(std::fs::copy(world.pbx.log(), work.join("asterisk.log")));
+    world.pbx.stop()?;
+    println!("{} failed, {:.0} s in all", failed.len(), start.elapsed().as_secs_f64());
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,66 @@
+#!/bin/sh
+# Calls the bridge on a real Asterisk and listens at the caller's end.
+set -eu
+
+usage() {
+    cat <<'TEXT'
+Usage: run.sh [--install] [--release] [--only WORD,WORD...]
+
+Provisions Asterisk 22 (see provision.sh), builds the bridge and runs the scenarios. Needs root, for the chroot.
+
+  --install   install the Debian packages that are missing: mmdebstrap, sip-tester, ffmpeg
+  --release   test the optimised build
+  --only      run only the scenarios whose names contain one of the words; "echo" needs no bridge
+  --help      this text
+
+  ARI_BRIDGE_ASTERISK_DIR    where Asterisk is, or is put
+  ARI_BRIDGE_BIN             the bridge to test; default the one that is built here
+TEXT
+}
+
+say() { printf 'run: %s\n' "$*" >&2; }
+
+install=no
+profile=
+only=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --install) install=yes ;;
+        --release) profile=--release ;;
+        --only) shift; only=${1:?--only needs a word} ;;
+        --help | -h) usage; exit 0 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+    shift
+done
+
+if [ "$(id -u)" != 0 ]; then
+    say "this needs root: Asterisk runs in a chroot"
+    exit 1
+fi
+
+here=$(cd "$(dirname "$0")" && pwd)
+missing=
+command -v mmdebstrap >/dev/null || command -v debootstrap >/dev/null || missing="$missing mmdebstrap"
+command -v sipp >/dev/null || missing="$missing sip-tester"
+command -v ffmpeg >/dev/null || missing="$missing ffmpeg"
+if [ -n "$missing" ]; then
+    if [ "$install" = no ]; then
+        say "missing Debian packages:$missing (--install installs them)"
+        exit 1
+    fi
+    apt-get update -qq
+    # Without quotes: a list of words.
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing
+fi
+
+"$here/provision.sh"
+cd "$here/../.."
+# Without quotes: one word or none.
+# shellcheck disable=SC2086
+{
+    [ -n "${ARI_BRIDGE_BIN:-}" ] || cargo build $profile --package ari-bridge-smol --bin ari-bridge
+    ARI_BRIDGE_ASTERISK=1 ARI_BRIDGE_ASTERISK_ONLY=$only \
+        cargo test $profile --package ari-bridge-tests --test asterisk -- --nocapture
+}
