@@ -1,10 +1,15 @@
 //! The service against the stand-ins, over real sockets.
 
+use ari_bridge_core::call::{EndReason, Outcome};
 use ari_bridge_core::config::Config;
 use ari_bridge_core::observe::Observation;
 use ari_bridge_core::sim::asterisk::{CallerState, Settings};
+use ari_bridge_core::sim::caller::Caller;
+use ari_bridge_core::sim::realtime;
 use ari_bridge_smol::Service;
-use ari_bridge_smol::standin::{AsteriskServer, CallerSeen, serve_asterisk};
+use ari_bridge_smol::standin::{
+    AsteriskServer, CallerSeen, RealtimeServer, parrot, serve_asterisk, serve_realtime,
+};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, channel};
@@ -70,6 +75,28 @@ fn asterisk() -> AsteriskServer {
     serve_asterisk(Settings::default()).unwrap()
 }
 
+fn realtime() -> RealtimeServer {
+    serve_realtime(realtime::Settings::default(), parrot).unwrap()
+}
+
+/// A service between these two, connected, and a caller who has been answered.
+fn answered(asterisk: &AsteriskServer, realtime: &RealtimeServer) -> (Service, Receiver<Observation>) {
+    let (url, key) = (realtime.url(), realtime::Settings::default().key);
+    let (service, told) =
+        service(&asterisk.url(), &[("OPENAI_REALTIME_URL", &url), ("OPENAI_API_KEY", &key)]);
+    wait_for(&told, |o| matches!(o, Observation::AriUp));
+    asterisk.dial(1, "+4930123456", "100");
+    wait_for(&told, |o| matches!(o, Observation::Answered { .. }));
+    (service, told)
+}
+
+fn outcome(told: &Receiver<Observation>) -> Outcome {
+    match wait_for(told, |o| matches!(o, Observation::CallEnded(_))) {
+        Observation::CallEnded(outcome) => outcome,
+        _ => unreachable!(),
+    }
+}
+
 fn was(state: CallerState) -> impl Fn(&CallerSeen) -> bool {
     move |seen| seen.states.iter().any(|(_, seen)| *seen == state)
 }
@@ -83,15 +110,72 @@ fn get(service: &Service, path: &str) -> String {
 }
 
 #[test]
+fn a_caller_who_speaks_is_answered_in_words_and_leaves_nothing_behind() {
+    let (asterisk, realtime) = (asterisk(), realtime());
+    let (service, told) = answered(&asterisk, &realtime);
+    let speech = Caller::recorded().speech()[..16_000].to_vec();
+    asterisk.speak(1, &speech);
+    assert!(asterisk.wait(1, PATIENCE, |seen| seen.ear.loud_frames(300) >= 25), "nothing was heard");
+    asterisk.hang_up(1);
+    let outcome = outcome(&told);
+    assert!(
+        outcome.answered && !outcome.left_behind && outcome.ended == EndReason::CallerHungUp,
+        "{outcome:?}"
+    );
+    assert_eq!(asterisk.objects(), (0, 0));
+    service.drain();
+    service.join().unwrap();
+    let seen = realtime.seen();
+    assert!(seen.opened == 1 && seen.appends > 50, "{seen:?}");
+    assert_eq!(seen.closed, [Some(1000)]);
+}
+
+#[test]
+fn an_account_without_credit_sends_the_caller_on_into_the_dialplan() {
+    let (asterisk, realtime) = (asterisk(), realtime());
+    let (service, told) = answered(&asterisk, &realtime);
+    realtime.close_all(1013, "insufficient_quota.insufficient_quota");
+    let down = wait_for(&told, |o| matches!(o, Observation::RealtimeDown { .. }));
+    assert!(down.to_string().contains("no credit"), "{down}");
+    assert_eq!(outcome(&told).ended, EndReason::RealtimeRefused);
+    assert!(asterisk.wait(1, PATIENCE, was(CallerState::InDialplan)));
+    service.drain();
+    service.join().unwrap();
+}
+
+#[test]
+fn a_service_that_is_stopped_ends_its_calls_first() {
+    let (asterisk, realtime) = (asterisk(), realtime());
+    let (service, told) = answered(&asterisk, &realtime);
+    service.drain();
+    assert_eq!(outcome(&told).ended, EndReason::Shutdown);
+    assert!(asterisk.wait(1, PATIENCE, was(CallerState::Gone)));
+    service.join().unwrap();
+    assert_eq!(asterisk.objects(), (0, 0));
+}
+
+#[test]
+fn an_upgrade_that_is_refused_is_told_with_its_status() {
+    let (asterisk, realtime) = (asterisk(), realtime());
+    realtime.refuse(Some((403, "{}".into())));
+    let (service, told) = service(&asterisk.url(), &[("OPENAI_REALTIME_URL", &realtime.url())]);
+    wait_for(&told, |o| matches!(o, Observation::AriUp));
+    asterisk.dial(1, "+4930123456", "100");
+    let down = wait_for(&told, |o| matches!(o, Observation::RealtimeDown { .. }));
+    assert!(matches!(down, Observation::RealtimeDown { http_status: Some(403), .. }), "{down:?}");
+    assert_eq!(outcome(&told).ended, EndReason::RealtimeRefused);
+    service.drain();
+    service.join().unwrap();
+}
+
+#[test]
 fn without_a_realtime_server_the_caller_goes_on_in_the_dialplan_and_nothing_is_left_behind() {
     let asterisk = asterisk();
     let (service, told) = service(&asterisk.url(), &[]);
     wait_for(&told, |o| matches!(o, Observation::AriUp));
     asterisk.dial(1, "+4930123456", "100");
     assert!(asterisk.wait(1, PATIENCE, was(CallerState::InDialplan)), "{:?}", asterisk.seen(1).states);
-    let Observation::CallEnded(outcome) = wait_for(&told, |o| matches!(o, Observation::CallEnded(_))) else {
-        unreachable!()
-    };
+    let outcome = outcome(&told);
     assert!(!outcome.answered && !outcome.left_behind);
     assert_eq!(asterisk.objects().1, 0, "no bridge is left");
     service.drain();
