@@ -35,9 +35,11 @@ pub fn check(config: &Config) -> Result<Report, RunError> {
     let requests = Requests::start(authorization, private_ca.as_deref()).map_err(RunError::Threads)?;
     let mut report = Report::new(config);
     let info = get(&requests, config, "/asterisk/info");
-    report.push(asterisk_info(borrowed(&info)));
+    let asterisk = asterisk_info(borrowed(&info));
+    let is_there = asterisk.result.is_ok();
+    report.push(asterisk);
     // Without Asterisk the other questions to it would only repeat the answer.
-    if info.is_ok() {
+    if is_there {
         let app = &config.ari.app;
         report.push(application(borrowed(&get(&requests, config, &format!("/applications/{app}"))), app));
         let needed = modules_for(config.media.format);
