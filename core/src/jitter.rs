@@ -119,8 +119,12 @@ impl JitterBuffer {
     /// Gives the next packet that is due: one in order at once, one behind a hole after [`HOLD_MS`]. Replaces
     /// what is in `payload` when it says [`Pop::Packet`]. To be called until `None`; it gives at most two
     /// answers for each packet held.
-    pub fn pop(&mut self, now: Instant, payload: &mut Vec<u8>) -> Option<Pop> {
-        let due = self.deadline().is_some_and(|deadline| deadline <= now);
+    ///
+    /// A hole is given up only when `timer` says that every datagram that had arrived was pushed, or when
+    /// nothing more can be held.
+    pub fn pop(&mut self, now: Instant, timer: bool, payload: &mut Vec<u8>) -> Option<Pop> {
+        let may_release = timer || self.held().count() >= MAX_HELD;
+        let due = may_release && self.deadline().is_some_and(|deadline| deadline <= now);
         let stream = self.stream.as_mut()?;
         let first =
             self.slots.iter_mut().min_by_key(|slot| slot.held.map_or(u64::MAX, |held| held.sequence))?;
@@ -214,7 +218,7 @@ mod tests {
         fn pop_all(&mut self, millis: u64) -> Vec<String> {
             let mut payload = Vec::new();
             let mut said = Vec::new();
-            while let Some(pop) = self.0.pop(at(millis), &mut payload) {
+            while let Some(pop) = self.0.pop(at(millis), true, &mut payload) {
                 said.push(match pop {
                     Pop::Packet => u16::from_be_bytes(payload[..].try_into().unwrap()).to_string(),
                     Pop::Lost { packets } => format!("lost {packets}"),

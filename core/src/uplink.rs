@@ -16,10 +16,14 @@ use crate::time::{Duration, Instant};
 use crate::wake::Wake;
 
 /// How long nothing may come from the caller before silence is put in its place, in milliseconds.
-pub const SILENCE_AFTER_MS: u64 = 60;
+///
+/// The silence then makes up for the whole wait at once, so a long wait costs nothing as long as it is shorter
+/// than the pause that ends a turn (`silence_duration_ms`, 500). A short one costs: when packets are only late,
+/// the silence before them tears a word.
+pub const SILENCE_AFTER_MS: u64 = 200;
 
 /// The most silence that one poll adds, for lost packets or for a pause, in milliseconds.
-pub const MAX_FILL_MS: u64 = 200;
+pub const MAX_FILL_MS: u64 = 400;
 
 /// Everything between a datagram of Asterisk and the audio of the model.
 #[derive(Debug)]
@@ -98,11 +102,15 @@ impl Uplink {
     /// Appends to `out` the samples at [`MODEL_RATE`] that are due: packets in order, silence for those that
     /// were lost, and silence where nothing came for [`SILENCE_AFTER_MS`]. Its work is bounded by the packets
     /// that the jitter buffer holds and [`MAX_FILL_MS`] of silence for each cause.
-    pub fn poll(&mut self, now: Instant, out: &mut Vec<i16>) -> UplinkPoll {
+    ///
+    /// Nothing is given up and no pause is filled unless `timer` says that every datagram that had arrived was
+    /// received: after a stall of this machine, the caller's words lie unread and must not follow a silence
+    /// that never was.
+    pub fn poll(&mut self, now: Instant, timer: bool, out: &mut Vec<i16>) -> UplinkPoll {
         let mut report = UplinkPoll::default();
         let Some(mut fed) = self.fed else { return report };
         let mut room = self.line_samples(MAX_FILL_MS);
-        while let Some(pop) = self.jitter.pop(now, &mut self.payload) {
+        while let Some(pop) = self.jitter.pop(now, timer, &mut self.payload) {
             match pop {
                 Pop::Packet => {
                     self.pass_on(out);
@@ -118,15 +126,15 @@ impl Uplink {
                 }
             }
         }
-        if self.jitter.deadline().is_none() {
+        if timer && self.jitter.deadline().is_none() {
             self.fill_pause(now, &mut fed, out);
         }
         self.fed = Some(fed);
         report
     }
 
-    /// When [`Uplink::poll`] next has something to give without a further datagram, and why. After a poll it
-    /// lies in the future. `None` until the start.
+    /// When [`Uplink::poll`] next has something to give without a further datagram, and why. After a poll with
+    /// `timer` it lies in the future. `None` until the start.
     #[must_use]
     pub fn deadline(&self) -> Option<(Instant, Wake)> {
         let fed = self.fed?;
@@ -214,7 +222,7 @@ mod tests {
 
         fn poll(&mut self, millis: u64) -> (usize, u32) {
             self.out.clear();
-            let lost = self.uplink.poll(at(millis), &mut self.out).lost_packets;
+            let lost = self.uplink.poll(at(millis), true, &mut self.out).lost_packets;
             (self.out.len() / 24, lost)
         }
 
@@ -253,7 +261,7 @@ mod tests {
         assert_eq!(uplink.receive(at(0), &datagram(0, 1, &[1; 160])), Err(RtpDrop::Early));
         assert_eq!(uplink.deadline(), None);
         let mut out = Vec::new();
-        assert_eq!(uplink.poll(at(500), &mut out), UplinkPoll::default());
+        assert_eq!(uplink.poll(at(500), true, &mut out), UplinkPoll::default());
         assert!(out.is_empty());
     }
 
@@ -276,10 +284,10 @@ mod tests {
     fn a_silent_caller_is_heard_as_silence_that_keeps_pace_with_the_clock() {
         let mut caller = Caller::listening(Encoding::L16Wideband);
         caller.say(100, 1, 20);
-        assert_eq!(caller.uplink.deadline(), Some((at(160), Wake::UplinkSilence)));
-        assert_eq!(caller.poll(159), (0, 0));
-        assert_eq!(caller.poll(160), (60, 0));
-        let mut total = 60;
+        assert_eq!(caller.uplink.deadline(), Some((at(300), Wake::UplinkSilence)));
+        assert_eq!(caller.poll(299), (0, 0));
+        assert_eq!(caller.poll(300), (200, 0));
+        let mut total = 200;
         while total < 2000 {
             let (due, wake) = caller.uplink.deadline().unwrap();
             assert_eq!((due, wake), (at(100 + total + 20), Wake::UplinkSilence));
@@ -289,7 +297,24 @@ mod tests {
         }
         // Speech goes on at once, and the pause is timed afresh.
         assert_eq!(caller.say(2110, 2, 20), (20, 0));
-        assert_eq!(caller.uplink.deadline(), Some((at(2170), Wake::UplinkSilence)));
+        assert_eq!(caller.uplink.deadline(), Some((at(2310), Wake::UplinkSilence)));
+    }
+
+    #[test]
+    fn a_stalled_machine_takes_what_lies_unread_before_it_believes_in_a_pause() {
+        let mut caller = Caller::listening(Encoding::L16Wideband);
+        caller.say(0, 1, 20);
+        // The machine stands still for 300 ms and then finds fifteen packets, the first two in the wrong order.
+        let payload: Vec<u8> = 1000i16.to_be_bytes().repeat(16 * 20);
+        let mut heard = 0;
+        for sequence in [3, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16] {
+            caller.uplink.receive(at(300), &datagram(118, sequence, &payload)).unwrap();
+            caller.out.clear();
+            assert_eq!(caller.uplink.poll(at(300), false, &mut caller.out).lost_packets, 0);
+            heard += caller.out.len() / 24;
+        }
+        assert_eq!(heard, 300);
+        assert_eq!(caller.poll(300), (0, 0), "and no silence");
     }
 
     #[test]
@@ -320,11 +345,11 @@ mod tests {
     fn an_outage_that_was_filled_with_silence_is_not_filled_twice() {
         let mut caller = Caller::listening(Encoding::L16Wideband);
         caller.say(0, 1, 20);
-        assert_eq!(caller.poll(60), (60, 0));
-        assert_eq!(caller.poll(80), (20, 0));
-        // Five packets, 100 ms, were lost; 80 of them have been filled.
-        assert_eq!(caller.say(95, 7, 20), (0, 0));
-        assert_eq!(caller.poll(135), (20 + 20, 5));
+        assert_eq!(caller.poll(200), (200, 0));
+        assert_eq!(caller.poll(220), (20, 0));
+        // Twelve packets, 240 ms, were lost; 220 of them have been filled.
+        assert_eq!(caller.say(235, 14, 20), (0, 0));
+        assert_eq!(caller.poll(275), (20 + 20, 12));
     }
 
     #[test]
@@ -342,7 +367,7 @@ mod tests {
         let payload: Vec<u8> = 1000i16.to_be_bytes().repeat(960);
         uplink.receive(at(0), &datagram(118, 1, &payload)).unwrap();
         let mut out = Vec::new();
-        uplink.poll(at(0), &mut out);
+        uplink.poll(at(0), true, &mut out);
         assert_eq!(out.last(), Some(&2500));
     }
 
@@ -364,7 +389,7 @@ mod tests {
                 let bytes = if raw { bytes } else { datagram(encoding.payload_type(), near, &bytes) };
                 let _ = uplink.receive(at(now), &bytes);
                 out.clear();
-                let _ = uplink.poll(at(now), &mut out);
+                let _ = uplink.poll(at(now), true, &mut out);
                 prop_assert!(out.len() <= 24 * (2 * MAX_FILL_MS as usize + 16 * 100), "bounded work");
                 prop_assert!(uplink.deadline().unwrap().0 > at(now));
             }

@@ -5,9 +5,9 @@
 pub enum Wake {
     /// Pacing: the next frame for the caller is due.
     Playout,
-    /// Pacing: the model is due audio, and the caller has sent none.
+    /// Peer: the caller has sent nothing for so long that the model is given silence.
     UplinkSilence,
-    /// Pacing: a packet that others overtook has been waited for long enough.
+    /// Peer: a packet that others overtook has been waited for long enough.
     JitterRelease,
     /// Peer: the set-up takes too long.
     AnswerWithin,
@@ -20,10 +20,10 @@ pub enum Wake {
 }
 
 impl Wake {
-    /// Whether the deadline paces media. Pacing fires before the input of a step, time-outs of peers only on
-    /// `Input::Timer`.
+    /// Whether the deadline paces what we send. Pacing fires before the input of a step; what waits for a peer
+    /// fires on `Input::Timer` only, because after a stall what the peer sent may lie unread.
     #[must_use]
     pub const fn is_pacing(self) -> bool {
-        matches!(self, Self::Playout | Self::UplinkSilence | Self::JitterRelease)
+        matches!(self, Self::Playout)
     }
 }

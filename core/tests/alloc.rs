@@ -86,7 +86,7 @@ fn the_uplink_allocates_nothing_also_when_packets_are_lost_swapped_and_absent() 
                 61 => n - 1,
                 80..90 => {
                     out.clear();
-                    uplink.poll(slot(n), &mut out);
+                    uplink.poll(slot(n), true, &mut out);
                     return;
                 }
                 _ => n,
@@ -103,7 +103,7 @@ fn the_uplink_allocates_nothing_also_when_packets_are_lost_swapped_and_absent() 
             packet.write(&mut datagram);
             uplink.receive(slot(n), &datagram).expect("a good packet");
             out.clear();
-            uplink.poll(slot(n), &mut out);
+            uplink.poll(slot(n), true, &mut out);
         });
         assert_eq!(allocated, 0, "{encoding:?}");
     }

@@ -92,10 +92,10 @@ fn a_silent_caller_keeps_the_session_fed_and_is_answered_after_all() {
     let said = utterance(3, 2.0);
     let mut scene = Scene::new(Stage::default());
     answered(&mut scene, 1, &said);
-    let before = scene.appends.0;
+    let before = scene.audio_sent;
     scene.run_for(30 * SECOND);
-    let appends = scene.appends.0 - before;
-    assert!((1495..=1505).contains(&appends), "{appends} appends of 20 ms in 30 s of silence");
+    let sent = (scene.audio_sent - before).as_millis();
+    assert!((29_780..=30_000).contains(&sent), "{sent} ms of audio in 30 s of silence");
     scene.speak(1);
     scene.run_for(6 * SECOND);
     let found = measure::find(scene.heard(1), &said);

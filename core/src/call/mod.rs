@@ -93,12 +93,12 @@ impl Call {
         assert!(now > self.last, "time only moves forward: {now} does not follow {}", self.last);
         self.last = now;
         if !self.finished {
-            self.voice.pace(now, &self.talk, out);
+            self.voice.play(now, out);
             let is_timer = matches!(input, Input::Timer);
             if let Err(reason) = self.take(now, input, out) {
                 self.end(reason, now, out);
             }
-            self.voice.feed_model(now, &self.talk, out);
+            self.voice.feed_model(now, is_timer, &self.talk, out);
             self.go_on(now, is_timer, out);
         }
         self.next()

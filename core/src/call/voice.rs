@@ -116,21 +116,13 @@ impl Voice {
         }
     }
 
-    /// Does what is due on the media clocks, before the input of a step is looked at.
-    pub(super) fn pace(&mut self, now: Instant, talk: &Talk, out: &mut Actions) {
-        self.play(now, out);
-        if self.uplink.deadline().is_some_and(|(at, _)| at <= now) {
-            self.feed_model(now, talk, out);
-        }
-    }
-
-    /// Gives the model what is due to it: the caller's voice, or silence.
-    pub(super) fn feed_model(&mut self, now: Instant, talk: &Talk, out: &mut Actions) {
+    /// Gives the model what is due to it: the caller's voice, and on `timer` silence where there is none.
+    pub(super) fn feed_model(&mut self, now: Instant, timer: bool, talk: &Talk, out: &mut Actions) {
         if !self.runs || talk.is_saying_goodbye() {
             return;
         }
         self.samples.clear();
-        let lost = self.uplink.poll(now, &mut self.samples).lost_packets;
+        let lost = self.uplink.poll(now, timer, &mut self.samples).lost_packets;
         if lost > 0 {
             out.push(Action::Observe(Observation::RtpLost { packets: lost }));
         }
@@ -143,7 +135,7 @@ impl Voice {
     }
 
     /// Sends the frame that is due to the caller, if one is.
-    fn play(&mut self, now: Instant, out: &mut Actions) {
+    pub(super) fn play(&mut self, now: Instant, out: &mut Actions) {
         let due = self.runs && self.downlink.deadline().is_some_and(|at| at <= now);
         let (true, Some(to)) = (due, self.peer) else { return };
         self.bytes.clear();

@@ -106,8 +106,8 @@ pub struct Scene {
     pub outcomes: Vec<Outcome>,
     /// What the bridge sent to Realtime servers, but for audio.
     pub client_events: Vec<String>,
-    /// How many appends of audio were sent, and how many bytes of base64.
-    pub appends: (usize, usize),
+    /// How much audio was sent to Realtime servers.
+    pub audio_sent: Duration,
     /// Whether the switchboard has said that it is done.
     pub drained: bool,
 }
@@ -140,7 +140,7 @@ impl Scene {
             observations: Vec::new(),
             outcomes: Vec::new(),
             client_events: Vec::new(),
-            appends: (0, 0),
+            audio_sent: Duration::ZERO,
             drained: false,
             stage,
         };
@@ -475,8 +475,10 @@ impl Scene {
 
     fn send_realtime(&mut self, call: CallId, out: &call::Actions, bytes: Span) {
         let text = out.text(bytes);
-        if text.starts_with(r#"{"type":"input_audio_buffer.append""#) {
-            self.appends = (self.appends.0 + 1, self.appends.1 + text.len());
+        let append = text.strip_prefix(r#"{"type":"input_audio_buffer.append","audio":""#);
+        if let Some(audio) = append.and_then(|rest| rest.strip_suffix(r#""}"#)) {
+            // Base64 of 48 bytes a millisecond; a whole number of milliseconds needs no padding.
+            self.audio_sent += Duration::from_millis(audio.len() as u64 / 64);
         } else {
             self.client_events.push(text.to_owned());
         }
