@@ -260,6 +260,7 @@ pub(crate) fn tls_config(private: Option<&[u8]>) -> Result<Arc<ClientConfig>, St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::websocket::Incoming;
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::sync::mpsc;
@@ -321,6 +322,38 @@ mod tests {
             head.recv().unwrap(),
             "CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1:443\r\nProxy-Authorization: Basic eDp5\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn through_a_tunnel_the_server_is_reached() {
+        let behind = crate::standin::serve_realtime(Default::default(), crate::standin::parrot).unwrap();
+        let port = behind.url().split(['/', ':']).find_map(|part| part.parse().ok()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy_port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut inside, _) = listener.accept().unwrap();
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && inside.read(&mut byte).is_ok_and(|n| n == 1) {
+                head.extend(byte);
+            }
+            inside.write_all(b"HTTP/1.1 200 Connection Established\r\n\r\n").unwrap();
+            let mut outside = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let (mut from, mut to) = (inside.try_clone().unwrap(), outside.try_clone().unwrap());
+            std::thread::spawn(move || io::copy(&mut from, &mut to));
+            let _ = io::copy(&mut outside, &mut inside);
+        });
+        let proxy = Proxy { host: "127.0.0.1".into(), port: proxy_port, authorization: None };
+        let through = Target {
+            path: "/v1/realtime?model=gpt-realtime-2.1-mini".into(),
+            headers: vec![(HeaderName::from_static("authorization"), "Bearer sk-sim".into())],
+            ..target(port, Some(proxy))
+        };
+        let first = smol::block_on(async {
+            let mut socket = open(&through).await.unwrap();
+            smol::future::poll_fn(|cx| socket.poll_incoming(cx)).await
+        });
+        let Incoming::Message(first) = first else { panic!("the server says session.created first") };
+        assert!(str::from_utf8(&first).unwrap().contains("session.created"));
     }
 
     #[test]

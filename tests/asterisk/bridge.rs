@@ -27,6 +27,16 @@ pub(crate) struct Bridge {
 impl Bridge {
     /// Starts the bridge with that `MEDIA_FORMAT` and waits until it is ready for calls.
     pub(crate) fn start(world: &World, format: &str, realtime: &RealtimeStandIn) -> Outcome<Self> {
+        Self::start_with(world, format, realtime, &[])
+    }
+
+    /// As [`Bridge::start`], with these further variables.
+    pub(crate) fn start_with(
+        world: &World,
+        format: &str,
+        realtime: &RealtimeStandIn,
+        variables: &[(&str, &str)],
+    ) -> Outcome<Self> {
         let log = world.file("bridge", "log");
         let admin = free_tcp_port(0)?;
         let process = Process::start("the bridge", &binary()?, &log, |command| {
@@ -39,6 +49,7 @@ impl Bridge {
             command.env("RTP_PORT_START", RTP_PORTS.0.to_string());
             command.env("RTP_PORT_END", RTP_PORTS.1.to_string());
             command.env("ADMIN_BIND", format!("127.0.0.1:{admin}"));
+            command.envs(variables.iter().copied());
         })?;
         let mut bridge = Self { process, log };
         let ready =

@@ -30,6 +30,11 @@ impl RealtimeStandIn {
     pub(crate) fn appends(&self) -> u64 {
         self.0.seen().appends
     }
+
+    /// Breaks off every session, as a server that restarts does.
+    pub(crate) fn breaks_off(&self) {
+        self.0.close_all(1012, "");
+    }
 }
 
 /// Starts the server.

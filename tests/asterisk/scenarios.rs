@@ -18,12 +18,14 @@ use crate::realtime::{Agent, start_realtime};
 use crate::{Scenario, World};
 
 /// All of them. The first two need no bridge: they show that the measuring can be believed.
-pub(crate) const ALL: [(&str, Scenario); 11] = [
+pub(crate) const ALL: [(&str, Scenario); 13] = [
     ("echo: the measuring measures itself", echo),
     ("echo-local: so does the recording of a Local channel", echo_local),
     ("formats: each format brings the caller's words back", formats),
     ("caller-hangs-up: nothing stays", caller_hangs_up),
     ("agent-side-ends: SIGTERM ends the call, nothing stays", bridge_stops),
+    ("time-limit: the agent says goodbye and hangs up", time_limit),
+    ("broken-session: the call goes on in the dialplan", broken_session),
     ("ten: ten callers hear themselves and nobody else", ten_calls),
     ("silence: a silent caller is still there", silent_caller),
     ("local: a caller that is no telephone", local_caller),
@@ -139,6 +141,39 @@ fn bridge_stops(world: &World) -> Outcome<String> {
     bridge.stop()?;
     call.ended(CLEAN)?;
     Ok(format!("clean after {:.0?}", world.pbx.nothing_left(CLEAN)?))
+}
+
+/// The longest allowed time is reached: the agent says goodbye, then the bridge hangs up.
+fn time_limit(world: &World) -> Outcome<String> {
+    let realtime = start_realtime(Agent::Parrot)?;
+    let bridge = Bridge::start_with(world, "slin16", &realtime, &[("MAX_CALL_SECONDS", "10")])?;
+    let mut call = place(world, AGENT, Codec::G722, Script::WaitForBye)?;
+    call.answered(RING)?;
+    let ear = call.ended(seconds(16.0))?.ear()?;
+    let clean = world.pbx.nothing_left(CLEAN)?;
+    bridge.stop()?;
+    let loud = ear.chunks(RATE / 50).filter(|frame| measure::level_dbfs(frame) > -45.0).count();
+    let figures = format!(
+        "{:.1} s of goodbye in a call of {:.1} s, clean after {clean:.0?}",
+        loud as f64 / 50.0,
+        ear.len() as f64 / RATE as f64
+    );
+    if loud >= 10 { Ok(figures) } else { Err(figures) }
+}
+
+/// The Realtime server goes away in the middle of a call. The sample's fallback rings a telephone that is not
+/// there, and ends the call.
+fn broken_session(world: &World) -> Outcome<String> {
+    let realtime = start_realtime(Agent::Parrot)?;
+    let bridge = Bridge::start(world, "slin16", &realtime)?;
+    let mut call = place(world, AGENT, Codec::G722, Script::WaitForBye)?;
+    call.answered(RING)?;
+    sleep(seconds(1.0));
+    realtime.breaks_off();
+    call.ended(CLEAN)?;
+    let clean = world.pbx.nothing_left(CLEAN)?;
+    bridge.stop()?;
+    Ok(format!("the fallback had the call, clean after {clean:.0?}"))
 }
 
 /// Ten calls at once, each with a voice of its own.

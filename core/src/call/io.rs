@@ -164,7 +164,7 @@ pub enum Action {
         /// The datagram.
         bytes: Span,
     },
-    /// Close a media socket and give its port back.
+    /// Close a media socket, if it is open, and give its port back. Nothing more is told of it.
     CloseMedia {
         /// The leg.
         leg: LegId,
@@ -181,7 +181,7 @@ pub enum Action {
         /// The message.
         bytes: Span,
     },
-    /// Close a Realtime socket.
+    /// Close a Realtime socket. Nothing more is told of it: no `RealtimeDown` follows.
     CloseRealtime {
         /// The link.
         link: LinkId,
