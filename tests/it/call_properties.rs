@@ -5,7 +5,12 @@ use ari_bridge_tests::world;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    // `PROPTEST_CASES=200000` makes a long run of it.
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.max(2_000),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// No panic, no deadline in the past, no unbounded step, no two deletions in flight for one id, nothing
     /// left on Asterisk, and the same bytes give the same call again.
