@@ -78,12 +78,25 @@ fn run(work: &Path) -> Outcome<()> {
     let only = std::env::var("ARI_BRIDGE_ASTERISK_ONLY").unwrap_or_default();
     let wanted = |name: &str| only.is_empty() || only.split(',').any(|word| name.contains(word));
     let mut failed = Vec::new();
-    for (name, scenario) in scenarios::ALL.into_iter().filter(|(name, _)| wanted(name)) {
-        let begin = Instant::now();
-        let outcome = scenario(&world).and_then(|figures| {
+    // Audio is measured in real time here, and the machine may stand still for a moment: one scenario of a run
+    // may be played again, and says so. A fault of the bridge fails twice.
+    let mut may_repeat = true;
+    let play = |scenario: Scenario| {
+        scenario(&world).and_then(|figures| {
             world.pbx.nothing_left(Duration::from_secs(5))?;
             Ok(figures)
-        });
+        })
+    };
+    for (name, scenario) in scenarios::ALL.into_iter().filter(|(name, _)| wanted(name)) {
+        let begin = Instant::now();
+        let mut outcome = play(scenario);
+        if let Err(fault) = &outcome
+            && std::mem::take(&mut may_repeat)
+        {
+            println!("AGAIN {name}\n{}", indented(fault));
+            world.pbx.clear();
+            outcome = play(scenario);
+        }
         let took = begin.elapsed().as_secs_f64();
         match outcome {
             Ok(figures) => println!("PASS {name} ({took:.1} s)\n{}", indented(&figures)),

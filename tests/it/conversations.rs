@@ -3,14 +3,15 @@
 
 use ari_bridge_core::call::EndReason;
 use ari_bridge_core::format::MediaFormat;
-use ari_bridge_core::observe::Observation;
+use ari_bridge_core::observe::{Observation, RtpDrop};
 use ari_bridge_core::resample::Resampler;
-use ari_bridge_core::settings::{CallSettings, MediaPlan, SessionSettings};
+use ari_bridge_core::settings::{CallSettings, MediaPlan, RtpSource, SessionSettings};
 use ari_bridge_core::sim::asterisk::CallerState;
 use ari_bridge_core::time::Duration;
 use ari_bridge_tests::measure;
 use ari_bridge_tests::scene::{Scene, Stage};
 use ari_bridge_tests::speech::utterance;
+use std::net::SocketAddr;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -221,4 +222,31 @@ fn a_hangup_that_nobody_told_is_noticed_when_the_event_socket_is_back() {
     scene.hang_up(1);
     scene.run_for(3 * SECOND);
     assert_nothing_is_left(&mut scene);
+}
+
+#[test]
+fn with_learn_the_first_sender_of_audio_is_taken_and_answered_and_no_other() {
+    let call = CallSettings { rtp_source: RtpSource::Learn, volume_boost: 1.0, ..CallSettings::default() };
+    let mut scene = Scene::new(Stage { call, ..Stage::default() });
+    answered(&mut scene, 1, &utterance(9, 2.0));
+    // Asterisk lies behind a NAT: it told 127.0.0.1, and its packets come from elsewhere.
+    let nat = SocketAddr::from(([198, 51, 100, 7], 4321));
+    let frame: Vec<u8> = [0x80, 118, 0, 1, 0, 0, 1, 0x40, 0, 0, 0, 9].into_iter().chain([0; 640]).collect();
+    scene.forge_datagram(nat, &[0x80; 11]);
+    scene.run_for(SECOND / 50);
+    scene.forge_datagram(nat, &frame);
+    scene.run_for(SECOND / 50);
+    scene.speak(1);
+    scene.run_for(SECOND);
+    let strangers = Observation::RtpDropped(RtpDrop::Stranger);
+    assert!(
+        scene.observations.iter().filter(|(_, o)| *o == strangers).count() > 40,
+        "the told address is not taken"
+    );
+    scene.forge_message(
+        br#"{"type":"response.output_audio.delta","item_id":"i","content_index":0,"delta":"AAAA"}"#,
+    );
+    scene.forge_message(br#"{"type":"response.output_audio.done","item_id":"i","content_index":0}"#);
+    scene.run_for(SECOND / 10);
+    assert_eq!(scene.media_sent_to.last(), Some(&nat), "answers go where the audio comes from");
 }

@@ -38,7 +38,7 @@ pub fn realtime(answer: RealtimeAnswer<'_>) -> CheckItem {
             why.to_string(),
             match why {
                 IoFault::Resolve => "check the host in OPENAI_REALTIME_URL, and the DNS",
-                IoFault::Refused => "check OPENAI_REALTIME_URL and HTTPS_PROXY: nobody listens there",
+                IoFault::Refused => "check host and port in OPENAI_REALTIME_URL, and HTTPS_PROXY",
                 IoFault::TimedOut => "check the firewall; if a proxy must be used, set HTTPS_PROXY",
                 IoFault::Tls => {
                     "check the host in OPENAI_REALTIME_URL and this machine's clock; a proxy may be replacing certificates"

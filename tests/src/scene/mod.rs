@@ -108,6 +108,8 @@ pub struct Scene {
     pub client_events: Vec<String>,
     /// How much audio was sent to Realtime servers.
     pub audio_sent: Duration,
+    /// Where each packet of the bridge went.
+    pub media_sent_to: Vec<SocketAddr>,
     /// Whether the switchboard has said that it is done.
     pub drained: bool,
 }
@@ -141,6 +143,7 @@ impl Scene {
             outcomes: Vec::new(),
             client_events: Vec::new(),
             audio_sent: Duration::ZERO,
+            media_sent_to: Vec::new(),
             drained: false,
             stage,
         };
@@ -400,6 +403,7 @@ impl Scene {
                 }
                 Action::OpenMedia { leg, .. } => self.open_media(id, leg),
                 Action::SendMedia { to, bytes, .. } => {
+                    self.media_sent_to.push(to);
                     let local = self.parties[&id].local.map_or(to, |(_, local)| local);
                     let datagram = out.bytes(bytes).to_vec();
                     self.send(Parcel::Asterisk(Knock::Datagram(to.port(), local, datagram)));
