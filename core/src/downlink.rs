@@ -164,6 +164,12 @@ impl Downlink {
         self.audio_came(now);
     }
 
+    /// Notes that nothing more comes of any item (`response.done`).
+    pub fn response_done(&mut self, now: Instant) {
+        self.playout.all_done();
+        self.audio_came(now);
+    }
+
     /// The caller is answered: the grid of 20 ms slots begins here. A second start changes nothing.
     pub fn start(&mut self, now: Instant) {
         if self.grid.origin.is_none() {
@@ -205,7 +211,8 @@ impl Downlink {
     }
 
     /// The caller speaks: drops what is queued and mutes the items that it belongs to. Gives what was cut off;
-    /// `None` if nothing was being played, and then nothing needs truncating.
+    /// `None` if all that the model made was played, and then nothing needs truncating. An item that ran dry
+    /// while more of it is on its way counts as cut off.
     pub fn barge_in(&mut self) -> Option<Interrupted> {
         let playing = self.is_playing();
         // Also when nothing plays: the rest of an item that was outrun must not be heard later.
@@ -213,7 +220,7 @@ impl Downlink {
         self.resampler.reset();
         self.talk = Talk::Silent;
         self.carry = None;
-        interrupted.filter(|_| playing)
+        interrupted.filter(|cut| playing || !cut.is_complete)
     }
 
     /// Whether the caller hears something, or is about to.

@@ -109,9 +109,9 @@ impl Holding {
         self.create = Create::Unknown { until: now + CREATE_UNKNOWN_FOR };
     }
 
-    /// An event shows that it is there.
+    /// An event shows that it is there, whatever was believed before.
     pub(crate) fn seen(&mut self) {
-        if self.there == There::Maybe {
+        if self.there != There::Yes {
             self.there = There::Yes;
             self.create = if self.create == Create::InFlight { Create::InFlight } else { Create::Known };
             self.retry_at = None;
@@ -153,9 +153,10 @@ impl Holding {
         self.in_flight = false;
         let seen_since = core::mem::take(&mut self.seen_since);
         match (status, self.create) {
+            // It has shown itself since we asked: what the answer speaks of was before that.
+            (200..=299 | 404 | 409, _) if seen_since => {}
             (200..=299, _) => self.gone(),
-            // It was not there when we asked, and has come since, or may still come.
-            (404, _) if seen_since => {}
+            // It was not there when we asked, and may still come.
             (404, Create::Unknown { until }) if self.there == There::Maybe && self.asked_at < until => {
                 self.retry_at = Some(until).filter(|&until| now < until);
             }
@@ -195,6 +196,11 @@ impl Holding {
         !self.in_flight
             && matches!(self.there, There::No | There::Abandoned)
             && self.create != Create::InFlight
+    }
+
+    /// Whether letting it go has failed so far, so that nothing else should wait for it.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.tries > 0
     }
 
     /// Whether it was given up on and may still be there.
@@ -285,6 +291,30 @@ mod tests {
         assert!(holding.poll(T0, false));
         holding.let_go_replied(404, T0);
         assert!(holding.is_settled());
+    }
+
+    #[test]
+    fn what_shows_itself_after_it_was_believed_gone_is_let_go_again() {
+        let mut holding = asked_for();
+        holding.create_replied(504);
+        holding.release();
+        assert!(holding.poll(T0, false));
+        holding.let_go_replied(404, T0);
+        assert!(holding.is_settled());
+        holding.seen();
+        assert!(holding.poll(T0, false), "a proxy answered for a create that was executed after all");
+    }
+
+    #[test]
+    fn a_caller_who_is_back_before_the_reply_is_sent_on_again() {
+        let mut caller = Holding::present();
+        caller.release();
+        assert!(caller.poll(T0, false));
+        caller.seen();
+        caller.let_go_replied(204, T0);
+        assert!(caller.poll(T0, false));
+        caller.let_go_replied(204, T0);
+        assert!(caller.is_settled());
     }
 
     #[test]

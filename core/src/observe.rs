@@ -269,7 +269,7 @@ impl Refusal {
 impl Observation {
     /// How loud the line in the log is.
     #[must_use]
-    pub const fn severity(&self) -> Severity {
+    pub fn severity(&self) -> Severity {
         match self {
             Self::RtpIn | Self::RtpOut | Self::RtpDropped(_) => Severity::Count,
             Self::RtpLost { .. } | Self::PlayoutLate { .. } | Self::SpeechStarted | Self::SpeechStopped => {
@@ -282,11 +282,17 @@ impl Observation {
             | Self::Answered { .. }
             | Self::FirstAudio { .. }
             | Self::BargeIn { .. }
-            | Self::ResponseDone { .. }
             | Self::Ending(EndReason::CallerHungUp | EndReason::MaxDuration | EndReason::Shutdown)
             | Self::CallEnded(_)
             | Self::AriUp
             | Self::NotACaller => Severity::Info,
+            Self::ResponseDone { status, .. } => {
+                if matches!(status.as_str(), "failed" | "incomplete") {
+                    Severity::Warn
+                } else {
+                    Severity::Info
+                }
+            }
             Self::RtpDropBegan(_)
             | Self::PlayoutFull { .. }
             | Self::RealtimeError { .. }

@@ -74,4 +74,6 @@ impl fmt::Display for EndReason {
 pub enum StopReason {
     /// The process is going away.
     Shutdown,
+    /// The caller's channel left without our being told: it has come in anew, as another call.
+    CallerLeft,
 }

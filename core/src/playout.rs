@@ -12,6 +12,9 @@ pub const MAX_QUEUED_MS: u64 = 300_000;
 /// The most items that wait to be sent; a response has one or two.
 pub const MAX_ITEMS: usize = 64;
 
+/// How many items that nobody heard are named at a barge-in; a response has one or two.
+pub const MAX_UNHEARD: usize = 8;
+
 /// How many interrupted items are remembered, so that what still comes of them is dropped.
 pub const MAX_MUTED: usize = 16;
 
@@ -72,6 +75,10 @@ pub struct Interrupted {
     pub received_ms: u64,
     /// How much was queued in all and is dropped, in milliseconds, rounded down.
     pub dropped_ms: u64,
+    /// Whether all audio of that part had come. If not, the model made more of it than was received.
+    pub is_complete: bool,
+    /// The items behind it of which nothing was sent, at most [`MAX_UNHEARD`].
+    pub unheard: Vec<String>,
 }
 
 impl Item {
@@ -154,18 +161,24 @@ impl Playout {
     }
 
     /// Drops what is queued and mutes every item that it knows of, so that nothing of them is heard any more.
-    /// Gives the item that was being heard, or was heard last; `None` if there was none.
+    /// Gives the item that was being heard, or was heard last, with the unheard ones behind it; `None` if there
+    /// was none.
     pub fn clear(&mut self) -> Option<Interrupted> {
         let dropped_ms = self.queue.len() as u64 / SAMPLES_PER_MS;
         self.queue.clear();
         let mut heard: Option<Item> = None;
+        let mut unheard: Vec<String> = Vec::new();
         while let Some(item) = self.items.pop_front() {
-            if !self.is_muted(&item.id) {
-                self.mute(&item.id);
-            }
+            self.mute(&item.id);
             // The first with audio left is being heard; without one, the last that was sent.
-            if heard.as_ref().is_none_or(|heard| heard.queued == 0) {
-                heard = Some(item);
+            match &heard {
+                Some(heard) if heard.queued > 0 => {
+                    let is_new = heard.id != item.id && !unheard.contains(&item.id);
+                    if is_new && unheard.len() < MAX_UNHEARD {
+                        unheard.push(item.id);
+                    }
+                }
+                _ => heard = Some(item),
             }
         }
         heard.map(|item| Interrupted {
@@ -174,7 +187,14 @@ impl Playout {
             heard_ms: item.sent / SAMPLES_PER_MS,
             received_ms: item.received / SAMPLES_PER_MS,
             dropped_ms,
+            is_complete: item.done,
+            unheard,
         })
+    }
+
+    /// Notes that nothing more comes of any item: the response is done.
+    pub fn all_done(&mut self) {
+        self.items.iter_mut().for_each(|item| item.done = true);
     }
 
     /// How many samples wait to be sent.
@@ -205,7 +225,11 @@ impl Playout {
         MAX_QUEUED_SAMPLES.saturating_sub(self.queue.len())
     }
 
+    /// An item without a name cannot be told from others, so it is never muted.
     fn mute(&mut self, id: &str) {
+        if id.is_empty() || self.is_muted(id) {
+            return;
+        }
         let mut slot =
             if self.muted.len() < MAX_MUTED { None } else { self.muted.pop_front() }.unwrap_or_default();
         slot.clear();
@@ -263,7 +287,8 @@ mod tests {
         playout.push("a", 0, &[1; 2400]);
         playout.push("b", 0, &[2; 2400]);
         frame(&mut playout);
-        assert_eq!(playout.clear().unwrap().item_id, "a");
+        let cut = playout.clear().unwrap();
+        assert_eq!((cut.item_id.as_str(), cut.unheard), ("a", vec!["b".to_owned()]));
         assert_eq!(playout.push("a", 0, &[3; 2400]), Pushed::Muted);
         assert_eq!(playout.push("b", 1, &[3; 2400]), Pushed::Muted);
         assert_eq!(playout.push("c", 0, &[4; 2400]), Pushed::Queued);

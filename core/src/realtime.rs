@@ -25,9 +25,14 @@ pub enum ServerEvent<'a> {
     /// The caller stopped.
     SpeechStopped,
     /// The agent begins an answer.
-    ResponseCreated,
+    ResponseCreated {
+        /// Its id.
+        response_id: Text<'a>,
+    },
     /// A piece of the agent's voice.
     AudioDelta {
+        /// The answer that it belongs to.
+        response_id: Text<'a>,
         /// The item that it belongs to.
         item_id: Text<'a>,
         /// The part of the item.
@@ -67,6 +72,8 @@ struct Raw<'a> {
     #[serde(rename = "type", borrow)]
     kind: Text<'a>,
     #[serde(borrow, default)]
+    response_id: Text<'a>,
+    #[serde(borrow, default)]
     item_id: Text<'a>,
     #[serde(default, deserialize_with = "or_default")]
     content_index: u32,
@@ -80,6 +87,8 @@ struct Raw<'a> {
 
 #[derive(Default, Deserialize)]
 struct RawResponse<'a> {
+    #[serde(borrow, default)]
+    id: Text<'a>,
     #[serde(borrow, default)]
     status: Text<'a>,
     #[serde(borrow, default, deserialize_with = "or_default")]
@@ -121,9 +130,12 @@ impl<'a> ServerEvent<'a> {
         }
         let raw: Raw<'a> = serde_json::from_slice(bytes).ok()?;
         Some(match &*raw.kind {
-            "response.output_audio.delta" => {
-                Self::AudioDelta { item_id: raw.item_id, content_index: raw.content_index, delta: raw.delta }
-            }
+            "response.output_audio.delta" => Self::AudioDelta {
+                response_id: raw.response_id,
+                item_id: raw.item_id,
+                content_index: raw.content_index,
+                delta: raw.delta,
+            },
             "response.output_audio.done" => {
                 Self::AudioDone { item_id: raw.item_id, content_index: raw.content_index }
             }
@@ -131,7 +143,7 @@ impl<'a> ServerEvent<'a> {
             "session.updated" => Self::SessionUpdated,
             "input_audio_buffer.speech_started" => Self::SpeechStarted,
             "input_audio_buffer.speech_stopped" => Self::SpeechStopped,
-            "response.created" => Self::ResponseCreated,
+            "response.created" => Self::ResponseCreated { response_id: raw.response.id },
             "response.done" => {
                 let RawDetails { reason, error } = raw.response.status_details;
                 let detail = if reason.is_empty() { error.code_or_type() } else { reason };
@@ -333,10 +345,10 @@ mod tests {
             br#"{"type":"response.output_audio.delta","event_id":"e","response_id":"r","item_id":"i","output_index":0,
                "content_index":1,"delta":"AAEC","obfuscation":"zzz"}"#,
         );
-        let Some(ServerEvent::AudioDelta { item_id, content_index, delta }) = event else {
+        let Some(ServerEvent::AudioDelta { response_id, item_id, content_index, delta }) = event else {
             panic!("{event:?}")
         };
-        assert_eq!((&*item_id, content_index, &*delta), ("i", 1, "AAEC"));
+        assert_eq!((&*response_id, &*item_id, content_index, &*delta), ("r", "i", 1, "AAEC"));
     }
 
     #[test]

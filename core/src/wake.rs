@@ -15,6 +15,8 @@ pub enum Wake {
     MaxCall,
     /// Peer: the goodbye takes too long.
     Goodbye,
+    /// Peer: whether the caller is still there is to be asked again.
+    Look,
     /// Peer: a clean-up request is to be repeated.
     CleanUp,
 }

@@ -221,6 +221,10 @@ impl Driver {
             let id = link.id;
             match link.poll_event(&mut self.link_source.context()) {
                 Poll::Pending => continue,
+                Poll::Ready(LinkEvent::Alive) => {
+                    any = true;
+                    continue;
+                }
                 Poll::Ready(LinkEvent::Up) => self.machine.step(Input::RealtimeUp { link: id }),
                 Poll::Ready(LinkEvent::Message(bytes)) => {
                     self.machine.step(Input::Realtime { link: id, bytes: &bytes })

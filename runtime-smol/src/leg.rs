@@ -5,7 +5,7 @@ use ari_bridge_core::id::LegId;
 use ari_bridge_core::rtp::MAX_DATAGRAM_BYTES;
 use smol::Async;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::task::{Context, Poll};
 
 use crate::shared::Lease;
@@ -18,17 +18,23 @@ pub(crate) type Datagram = Box<[u8; MAX_DATAGRAM_BYTES + 1]>;
 pub(crate) struct Leg {
     pub(crate) id: LegId,
     socket: Async<UdpSocket>,
+    /// Whether an IPv4 address has to be written as an IPv6 one (RFC 4291 §2.5.5.2).
+    is_v6: bool,
     /// Given back after the socket is closed: fields are dropped in their order.
     _lease: Lease,
 }
 
 impl Leg {
-    pub(crate) const fn new(id: LegId, socket: Async<UdpSocket>, lease: Lease) -> Self {
-        Self { id, socket, _lease: lease }
+    pub(crate) fn new(id: LegId, socket: Async<UdpSocket>, lease: Lease) -> Self {
+        let is_v6 = socket.get_ref().local_addr().is_ok_and(|local| local.is_ipv6());
+        Self { id, socket, is_v6, _lease: lease }
     }
 
     /// Sends now or not at all: when the system has no room, a frame that waits would only be late.
-    pub(crate) fn send(&self, to: SocketAddr, datagram: &[u8]) {
+    pub(crate) fn send(&self, mut to: SocketAddr, datagram: &[u8]) {
+        if let (true, IpAddr::V4(v4)) = (self.is_v6, to.ip()) {
+            to.set_ip(v4.to_ipv6_mapped().into());
+        }
         if let Err(error) = self.socket.get_ref().send_to(datagram, to) {
             tracing::debug!("a packet could not be sent: {error}");
         }

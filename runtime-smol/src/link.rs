@@ -31,6 +31,8 @@ enum State {
 /// What came of a poll.
 pub(crate) enum LinkEvent {
     Up,
+    /// A ping or a pong: nothing to tell, but a turn, so that a flood of them cannot hold the executor.
+    Alive,
     Message(async_tungstenite::tungstenite::Bytes),
     Down(Down),
 }
@@ -70,31 +72,32 @@ impl Link {
 
     /// The next event. Nothing comes after `Down`.
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<LinkEvent> {
-        let down = loop {
-            match &mut self.state {
-                State::Opening(attempt) => match attempt.as_mut().poll(cx) {
-                    Poll::Ready(Ok(socket)) => {
-                        self.state = State::Open(Box::new(socket));
-                        return Poll::Ready(LinkEvent::Up);
-                    }
-                    Poll::Ready(Err(error)) => break Down::from(error),
-                    Poll::Pending => return Poll::Pending,
-                },
-                State::Open(socket) => match socket.poll_incoming(cx) {
-                    Poll::Ready(Incoming::Message(bytes)) => {
-                        self.heard = true;
-                        return Poll::Ready(LinkEvent::Message(bytes));
-                    }
-                    Poll::Ready(Incoming::Alive) => self.heard = true,
-                    Poll::Ready(Incoming::Closed { code, reason }) => {
-                        break Down { code, reason: reason.to_vec(), ..Down::default() };
-                    }
-                    Poll::Ready(Incoming::Broken(fault)) => break Down::fault(fault),
-                    Poll::Pending => return Poll::Pending,
-                },
-                State::Failed(fault) => break Down::fault(*fault),
-                State::Gone => return Poll::Pending,
-            }
+        let down = match &mut self.state {
+            State::Opening(attempt) => match attempt.as_mut().poll(cx) {
+                Poll::Ready(Ok(socket)) => {
+                    self.state = State::Open(Box::new(socket));
+                    return Poll::Ready(LinkEvent::Up);
+                }
+                Poll::Ready(Err(error)) => Down::from(error),
+                Poll::Pending => return Poll::Pending,
+            },
+            State::Open(socket) => match socket.poll_incoming(cx) {
+                Poll::Ready(Incoming::Message(bytes)) => {
+                    self.heard = true;
+                    return Poll::Ready(LinkEvent::Message(bytes));
+                }
+                Poll::Ready(Incoming::Alive) => {
+                    self.heard = true;
+                    return Poll::Ready(LinkEvent::Alive);
+                }
+                Poll::Ready(Incoming::Closed { code, reason }) => {
+                    Down { code, reason: reason.to_vec(), ..Down::default() }
+                }
+                Poll::Ready(Incoming::Broken(fault)) => Down::fault(fault),
+                Poll::Pending => return Poll::Pending,
+            },
+            State::Failed(fault) => Down::fault(*fault),
+            State::Gone => return Poll::Pending,
         };
         self.state = State::Gone;
         Poll::Ready(LinkEvent::Down(down))

@@ -130,5 +130,7 @@ fn init_log(default: &str) {
         .with_writer(std::io::stderr)
         .with_ansi(terminal)
         .with_target(false)
+        // Who reads the log may go away; that must not end the calls.
+        .log_internal_errors(false)
         .init();
 }

@@ -27,6 +27,13 @@ const MAX_REFUSAL_BYTES: usize = 512;
 /// The longest message that is taken from a peer.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
+/// What the library holds back for a peer at the most, twice: more than [`WebSocket::send`] ever leaves unsent, so
+/// that only the pongs to a flood of pings come near it, and then the link breaks.
+const WRITE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long one address of a host may take to answer before the next is tried.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What is read from a socket at once. A second of the model's audio is about 64 KiB of base64.
 const READ_BUFFER_BYTES: usize = 32 * 1024;
 
@@ -109,7 +116,8 @@ pub(crate) fn limits() -> WebSocketConfig {
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
         .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(usize::MAX - 1)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(2 * WRITE_BUFFER_BYTES)
 }
 
 fn request(target: &Target) -> Result<Request<()>, OpenError> {
@@ -148,7 +156,11 @@ async fn connect(host: &str, port: u16) -> Result<Async<TcpStream>, OpenError> {
     let addresses = smol::net::resolve((host, port)).await.map_err(|_| OpenError::Fault(IoFault::Resolve))?;
     let mut last = OpenError::Fault(IoFault::Resolve);
     for address in addresses {
-        match Async::<TcpStream>::connect(address).await {
+        let late = async {
+            smol::Timer::after(ADDRESS_TIMEOUT).await;
+            Err(io::ErrorKind::TimedOut.into())
+        };
+        match smol::future::or(Async::<TcpStream>::connect(address), late).await {
             Ok(stream) => {
                 // A frame of 20 ms must not wait for the acknowledgement of the one before it.
                 stream.get_ref().set_nodelay(true)?;

@@ -133,6 +133,7 @@ impl Driver {
         let Some(events) = &mut self.events else { return false };
         let Poll::Ready(event) = events.poll_event(cx) else { return false };
         match event {
+            LinkEvent::Alive => {}
             LinkEvent::Up => self.step(Input::AriUp),
             LinkEvent::Message(bytes) => self.step(Input::Ari(&bytes)),
             LinkEvent::Down(down) => {

@@ -94,8 +94,8 @@ impl WebSocket {
 
     fn write(&mut self, cx: &mut Context<'_>, message: Message, bytes: usize) -> Result<(), IoFault> {
         let Some(stream) = &mut self.stream else { return Err(IoFault::Reset) };
-        // The first poll takes the message in, because the library's own buffer has no bound (`limits`) and is
-        // therefore always ready; what is left to wait for is the flush, which need not be this future's.
+        // The first poll takes the message in, because the library's own buffer is larger (`limits`) than what
+        // is ever left unsent, and is therefore ready; what is left to wait for is the flush, which need not be this future's.
         match pin!(stream.send(message)).poll(cx) {
             Poll::Ready(Ok(())) => self.unsent = 0,
             Poll::Ready(Err(error)) => return Err(websocket_fault(&error)),

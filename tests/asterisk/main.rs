@@ -78,6 +78,9 @@ fn run(work: &Path) -> Outcome<()> {
     let only = std::env::var("ARI_BRIDGE_ASTERISK_ONLY").unwrap_or_default();
     let wanted = |name: &str| only.is_empty() || only.split(',').any(|word| name.contains(word));
     let mut failed = Vec::new();
+    if !scenarios::ALL.iter().any(|(name, _)| wanted(name)) {
+        return Err(format!("no scenario is called {only}"));
+    }
     // Audio is measured in real time here, and the machine may stand still for a moment: one scenario of a run
     // may be played again, and says so. A fault of the bridge fails twice.
     let mut may_repeat = true;

@@ -60,7 +60,7 @@ cd "$here/../.."
 # Without quotes: one word or none.
 # shellcheck disable=SC2086
 {
-    [ -n "${ARI_BRIDGE_BIN:-}" ] || cargo build $profile --package ari-bridge-smol --bin ari-bridge
+    [ -n "${ARI_BRIDGE_BIN:-}" ] || cargo build --locked $profile --package ari-bridge-smol --bin ari-bridge
     ARI_BRIDGE_ASTERISK=1 ARI_BRIDGE_ASTERISK_ONLY=$only \
-        cargo test $profile --package ari-bridge-tests --test asterisk -- --nocapture
+        cargo test --locked $profile --package ari-bridge-tests --test asterisk -- --nocapture
 }

@@ -174,9 +174,23 @@ fn at_the_longest_time_the_agent_says_goodbye_and_then_the_call_ends() {
     assert_nothing_is_left(&mut scene);
     let outcome = scene.outcomes[0];
     assert_eq!(outcome.ended, EndReason::MaxDuration);
-    assert!((20..23).contains(&outcome.duration.as_secs()), "{outcome:?}");
+    assert!(
+        (15..20).contains(&outcome.duration.as_secs()),
+        "the goodbye falls before the limit: {outcome:?}"
+    );
     assert_eq!(scene.state(1), Some(CallerState::Gone));
     assert!(measure::level_dbfs(scene.heard(1)) > -60.0, "the goodbye was heard");
+}
+
+#[test]
+fn with_the_defaults_the_goodbye_is_said_before_the_session_ends_by_itself() {
+    let call = CallSettings { volume_boost: 1.0, ..CallSettings::default() };
+    let mut scene = Scene::new(Stage { call, ..Stage::default() });
+    answered(&mut scene, 1, &[]);
+    scene.run_for(3610 * SECOND);
+    assert_eq!((scene.outcomes[0].ended, scene.state(1)), (EndReason::MaxDuration, Some(CallerState::Gone)));
+    assert!(scene.outcomes[0].duration < 3600 * SECOND);
+    assert_nothing_is_left(&mut scene);
 }
 
 #[test]

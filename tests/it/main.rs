@@ -1,6 +1,8 @@
 //! The integration tests of ari-bridge.
 
 mod bad_input;
+mod barge_in;
+mod call_machine;
 mod call_properties;
 mod conversations;
 mod switchboard;

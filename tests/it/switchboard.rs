@@ -150,10 +150,41 @@ fn a_caller_who_comes_while_the_bridge_stops_is_sent_on() {
 }
 
 #[test]
+fn a_refused_caller_who_is_back_before_the_reply_is_sent_on_again() {
+    let mut desk = Desk::new();
+    desk.gives(Input::Ari(&start("17.0", "PJSIP/a-0", "")));
+    desk.gives(Input::Drain);
+    desk.gives(Input::Ari(&start("17.1", "PJSIP/a-1", "")));
+    let id = desk.last_request();
+    desk.gives(Input::Ari(&start("17.1", "PJSIP/a-1", "")));
+    let again = desk.gives(Input::AriReply { id, status: 204, body: b"" });
+    assert_eq!(again, ["POST /channels/17.1/continue"], "or the caller would ring in Stasis for ever");
+}
+
+#[test]
+fn a_socket_that_breaks_as_soon_as_it_is_open_is_opened_ever_more_rarely() {
+    let mut desk = Desk::new();
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        desk.gives(Input::AriUp);
+        desk.gives(Input::AriDown { http_status: None, fault: Some(IoFault::Reset) });
+        let (at, _) = desk.next.deadline.expect("it is tried again");
+        waits.push(at.since(desk.now));
+        desk.now = at;
+        assert_eq!(desk.gives(Input::Timer), ["OpenAri"]);
+    }
+    assert!(waits[7] > 10 * waits[0], "{waits:?}");
+}
+
+#[test]
 fn a_caller_who_comes_back_while_the_old_call_is_cleaned_up_gets_a_new_one() {
     let mut desk = Desk::new();
     desk.gives(Input::Ari(&start("17.1", "PJSIP/a-1", "")));
-    assert_eq!(desk.gives(Input::Ari(&start("17.1", "PJSIP/a-1", ""))), ["start call 2 arib0000d35c-2"]);
+    // The older call is told, so that it does not hang up what is not its caller any more.
+    assert_eq!(
+        desk.gives(Input::Ari(&start("17.1", "PJSIP/a-1", ""))),
+        ["StopCall { call: CallId(1), reason: CallerLeft }", "start call 2 arib0000d35c-2"]
+    );
     desk.gives(Input::CallFinished { call: CallId(1), outcome: ENDED });
     let end = br#"{"type":"StasisEnd","channel":{"id":"17.1"}}"#;
     assert_eq!(desk.gives(Input::Ari(end)), [format!("to call 2: {} bytes", end.len())]);

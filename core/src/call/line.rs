@@ -4,7 +4,7 @@
 //! call; the bridge is filled only after the media channel's own `StasisStart`, because before it `addChannel`
 //! is refused with 422; the caller is answered last, when both audio and agent are there.
 
-use super::io::{Action, Actions, EndReason, IoFault};
+use super::io::{Action, Actions, EndReason, IoFault, Span};
 use crate::ari::{self, Channel, Event, EventKind, Request};
 use crate::format::MediaFormat;
 use crate::holding::Holding;
@@ -16,6 +16,9 @@ use core::net::{IpAddr, SocketAddr};
 /// How long a reply is waited for. Asterisk answers within milliseconds; a command that waits for the
 /// channel's own thread took up to 200 ms (measured).
 pub(crate) const REPLY_WITHIN: Duration = Duration::from_secs(5);
+
+/// The wait before it is asked again whether the caller is still there.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// How often a request that may safely be sent twice is sent when no reply comes.
 const MAX_SENDS: u8 = 2;
@@ -76,6 +79,10 @@ pub(super) struct Line {
     media_in_stasis: bool,
     filling: Step,
     answering: Step,
+    farewell: Farewell,
+    /// Events were lost again while it was being asked whether the caller is still there.
+    look_again: bool,
+    look_at: Option<Instant>,
     pending: Vec<(RequestId, Purpose)>,
     last_request: u32,
 }
@@ -98,6 +105,9 @@ impl Line {
             media_in_stasis: false,
             filling: Step::Open(0),
             answering: Step::Open(0),
+            farewell: Farewell::Continue,
+            look_again: false,
+            look_at: None,
             pending: Vec::with_capacity(8),
             last_request: 0,
         }
@@ -137,6 +147,7 @@ impl Line {
                 let replaced = event.replaces.as_ref().is_some_and(|old| *old.id == *self.caller_id);
                 if let (true, Some(new)) = (replaced, channel) {
                     self.caller_id = new.id.to_string();
+                    self.caller.seen();
                 }
                 Ok(())
             }
@@ -196,15 +207,12 @@ impl Line {
         timer: bool,
         out: &mut Actions,
     ) -> bool {
+        self.farewell = farewell;
         self.caller.release();
         if self.caller.poll(now, timer) {
-            let request = match farewell {
-                Farewell::HangUp => Request::HangUp { caller: &self.caller_id },
-                Farewell::Continue => Request::Continue { caller: &self.caller_id },
-            };
-            push(request, Purpose::LetGoCaller, &mut self.last_request, &mut self.pending, out);
+            self.send(Purpose::LetGoCaller, out);
         }
-        if self.caller.is_settled() {
+        if self.caller.is_settled() || self.caller.is_stuck() {
             self.media.release();
             self.bridge.release();
         }
@@ -230,9 +238,39 @@ impl Line {
 
     /// Events were lost: is the caller still there?
     pub(super) fn look(&mut self, out: &mut Actions) {
-        if !self.pending.iter().any(|(_, purpose)| *purpose == Purpose::Look) {
+        self.look_again = self.pending.iter().any(|(_, purpose)| *purpose == Purpose::Look);
+        if !self.look_again {
+            self.look_at = None;
             self.send(Purpose::Look, out);
         }
+    }
+
+    /// Asks again, if that is due.
+    pub(super) fn look_again(&mut self, now: Instant, out: &mut Actions) {
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look(out);
+        }
+    }
+
+    /// When to ask again.
+    pub(super) fn look_deadline(&self) -> Option<Instant> {
+        self.look_at
+    }
+
+    /// What was seen: gone, there, or no answer.
+    fn looked(&mut self, now: Instant, status: Option<u16>, out: &mut Actions) -> Result<(), EndReason> {
+        match status {
+            Some(404) => return Err(EndReason::CallerHungUp),
+            Some(200..=299) if self.look_again => self.look(out),
+            Some(200..=299) => {}
+            _ => self.look_at = Some(now + LOOK_AGAIN_AFTER),
+        }
+        Ok(())
+    }
+
+    /// The caller's channel left, although no event said so.
+    pub(super) fn caller_left(&mut self) {
+        self.caller.gone();
     }
 
     /// A reply. An error means that the call cannot go on.
@@ -279,7 +317,7 @@ impl Line {
             Purpose::FillBridge if ok => self.filling = Step::Done,
             Purpose::Answer if ok => self.answering = Step::Done,
             Purpose::FillBridge | Purpose::Answer => {}
-            Purpose::Look => return if status == 404 { Err(EndReason::CallerHungUp) } else { Ok(()) },
+            Purpose::Look => return self.looked(now, Some(status), out),
             Purpose::LetGoCaller => self.caller.let_go_replied(status, now),
             Purpose::LetGoMedia => self.media.let_go_replied(status, now),
             Purpose::LetGoBridge => self.bridge.let_go_replied(status, now),
@@ -303,7 +341,7 @@ impl Line {
             Purpose::FillBridge => return send_again(&mut self.filling),
             Purpose::Answer => return send_again(&mut self.answering),
             Purpose::MediaAddress | Purpose::MediaPort => {}
-            Purpose::Look => return Ok(()),
+            Purpose::Look => return self.looked(now, None, out),
             Purpose::LetGoCaller => self.caller.let_go_failed(now),
             Purpose::LetGoMedia => self.media.let_go_failed(now),
             Purpose::LetGoBridge => self.bridge.let_go_failed(now),
@@ -317,11 +355,13 @@ impl Line {
     }
 
     fn send(&mut self, purpose: Purpose, out: &mut Actions) {
-        // The fields are borrowed one by one, because the request borrows some and the counter is another.
-        let mut last_request = self.last_request;
-        let mut pending = core::mem::take(&mut self.pending);
-        push(self.request(purpose), purpose, &mut last_request, &mut pending, out);
-        (self.last_request, self.pending) = (last_request, pending);
+        self.last_request = self.last_request.wrapping_add(1);
+        let id = RequestId(self.last_request);
+        self.pending.push((id, purpose));
+        let request = self.request(purpose);
+        let path = out.write(|arena| request.write_path(arena));
+        let (method, body) = (request.method(), Span::default());
+        out.push(Action::Ari { id, method, path, body, timeout: REPLY_WITHIN });
     }
 
     fn request(&self, purpose: Purpose) -> Request<'_> {
@@ -347,7 +387,10 @@ impl Line {
             }
             Purpose::Answer => Request::Answer { caller },
             Purpose::Look => Request::Look { caller },
-            Purpose::LetGoCaller => Request::Continue { caller },
+            Purpose::LetGoCaller => match self.farewell {
+                Farewell::HangUp => Request::HangUp { caller },
+                Farewell::Continue => Request::Continue { caller },
+            },
             Purpose::LetGoMedia => Request::DeleteChannel(self.media_id),
             Purpose::LetGoBridge => Request::DeleteBridge(self.bridge_id),
         }
@@ -369,24 +412,4 @@ fn send_again(step: &mut Step) -> Result<(), EndReason> {
         }
         _ => Err(EndReason::AriFault),
     }
-}
-
-fn push(
-    request: Request<'_>,
-    purpose: Purpose,
-    last_request: &mut u32,
-    pending: &mut Vec<(RequestId, Purpose)>,
-    out: &mut Actions,
-) {
-    *last_request = last_request.wrapping_add(1);
-    let id = RequestId(*last_request);
-    pending.push((id, purpose));
-    let path = out.write(|arena| request.write_path(arena));
-    out.push(Action::Ari {
-        id,
-        method: request.method(),
-        path,
-        body: Default::default(),
-        timeout: REPLY_WITHIN,
-    });
 }

@@ -19,7 +19,7 @@ use crate::rng::Rng;
 use crate::settings::CallSettings;
 use crate::time::Instant;
 use line::{Farewell, Line};
-use talk::{Heard, Talk};
+use talk::{GOODBYE_WITHIN, Heard, Talk};
 use voice::Voice;
 
 /// The most actions that one step gives. A step answers one input: at most one frame each way, a handful of
@@ -138,6 +138,10 @@ impl Call {
             Input::RealtimeUp { .. } | Input::Realtime { .. } | Input::RealtimeDown { .. } => {}
             Input::Timer => return self.time_out(now, out),
             Input::Stop(StopReason::Shutdown) => return Err(EndReason::Shutdown),
+            Input::Stop(StopReason::CallerLeft) => {
+                self.line.caller_left();
+                return Err(EndReason::CallerHungUp);
+            }
         }
         Ok(())
     }
@@ -162,6 +166,7 @@ impl Call {
             Heard::AudioDone { item_id, content_index } => {
                 self.voice.agent_is_done(now, item_id, content_index)
             }
+            Heard::ResponseDone => self.voice.response_is_done(now),
             Heard::End(reason) => return Err(reason),
         }
         Ok(())
@@ -175,12 +180,14 @@ impl Call {
         fault: Option<IoFault>,
         out: &mut Actions,
     ) -> Result<(), EndReason> {
+        let saying_goodbye = self.talk.is_saying_goodbye();
         let why = self.talk.down(http_status, close, reason);
         if self.ending.is_none() {
             let code = Label::new(crate::realtime::close_code(reason));
             observe(out, Observation::RealtimeDown { code, close, http_status, fault });
         }
-        Err(why)
+        // A session may live no longer than the call may last; its end is then the end that was coming.
+        Err(if saying_goodbye { EndReason::MaxDuration } else { why })
     }
 
     /// Time-outs of peers, which fire on [`Input::Timer`] only.
@@ -188,12 +195,13 @@ impl Call {
         if self.ending.is_some() {
             return Ok(());
         }
+        self.line.look_again(now, out);
         match self.time_limit() {
             Some((at, _)) if at > now => Ok(()),
             Some((_, Wake::AnswerWithin)) => Err(EndReason::NotReadyInTime),
-            Some((_, Wake::MaxCall)) if self.answered.is_some() => {
+            Some((_, Wake::MaxCall)) if self.answered.is_some() && now < self.call_limit() => {
                 self.voice.interrupt(&mut self.talk, out);
-                self.talk.say_goodbye(now, out);
+                self.talk.say_goodbye(self.call_limit(), out);
                 Ok(())
             }
             Some(_) => Err(EndReason::MaxDuration),
@@ -201,10 +209,17 @@ impl Call {
         }
     }
 
+    /// When the call must be over.
+    fn call_limit(&self) -> Instant {
+        self.started + self.settings.max_call
+    }
+
     /// The time limit that the call is under.
     fn time_limit(&self) -> Option<(Instant, Wake)> {
         let answer_by = (self.started + self.settings.answer_within, Wake::AnswerWithin);
-        let end_by = (self.started + self.settings.max_call, Wake::MaxCall);
+        // The goodbye is said before the limit, so that the call lasts no longer than it may.
+        let goodbye_takes = GOODBYE_WITHIN.min(self.settings.max_call / 4);
+        let end_by = (self.call_limit() - goodbye_takes, Wake::MaxCall);
         match (self.ending, self.answered, self.talk.goodbye_deadline()) {
             (Some(_), _, _) => None,
             (None, _, Some(at)) => Some((at, Wake::Goodbye)),
@@ -294,7 +309,8 @@ impl Call {
         }
         let [uplink, playout] = self.voice.deadlines(&self.talk);
         let clean_up = self.ending.and_then(|_| self.line.deadline()).map(|at| (at, Wake::CleanUp));
-        let deadline = [uplink, playout, self.time_limit(), clean_up].into_iter().flatten().min();
+        let look = self.line.look_deadline().filter(|_| self.ending.is_none()).map(|at| (at, Wake::Look));
+        let deadline = [uplink, playout, self.time_limit(), look, clean_up].into_iter().flatten().min();
         debug_assert!(
             deadline.is_none_or(|(at, wake)| at > self.last || !wake.is_pacing()),
             "a pacing deadline lies in the past: {deadline:?} at {}",

@@ -1,14 +1,19 @@
 //! The Realtime side of a call: the session, the agent's answers, and the goodbye.
 
 use super::io::{Action, Actions, EndReason};
+use crate::downlink::Interrupted;
 use crate::id::LinkId;
 use crate::observe::{Label, Observation, Peer};
 use crate::realtime::{ClientEvent, ServerEvent, close_code, is_refusal};
 use crate::settings::SessionSettings;
 use crate::time::{Duration, Instant};
 
-/// How long the goodbye may take, from its request until its last sample was sent.
-const GOODBYE_WITHIN: Duration = Duration::from_secs(12);
+/// How long the goodbye may take, from its request until its last sample was sent. It begins so long before
+/// the longest allowed time is reached, or a quarter of that time if this is less.
+pub(super) const GOODBYE_WITHIN: Duration = Duration::from_secs(12);
+
+/// The longest response id that is told from others, in bytes; OpenAI's have about 30.
+const MAX_RESPONSE_ID_BYTES: usize = 128;
 
 /// What the agent is told when the longest allowed time is reached.
 const GOODBYE: &str = "The longest time that this call may last has been reached. In the language of the conversation, \
@@ -44,6 +49,7 @@ pub(super) enum Heard<'a> {
     SpeechStopped,
     Audio { item_id: &'a str, content_index: u32, delta: &'a str },
     AudioDone { item_id: &'a str, content_index: u32 },
+    ResponseDone,
     End(EndReason),
 }
 
@@ -53,17 +59,23 @@ pub(super) struct Talk {
     session: Session,
     events_sent: u32,
     is_answering: bool,
+    /// The answer that is being made, or was made last, if the server names its answers.
+    response: String,
+    /// The answer that the caller cut off: nothing that still comes of it is to be heard.
+    muted_response: String,
     goodbye: Goodbye,
     goodbye_by: Instant,
 }
 
 impl Talk {
-    pub(super) const fn new(link: LinkId) -> Self {
+    pub(super) fn new(link: LinkId) -> Self {
         Self {
             link,
             session: Session::Opening,
             events_sent: 0,
             is_answering: false,
+            response: String::new(),
+            muted_response: String::new(),
             goodbye: Goodbye::No,
             goodbye_by: Instant::START,
         }
@@ -110,8 +122,13 @@ impl Talk {
                 observe(out, Observation::SpeechStopped);
                 return Heard::SpeechStopped;
             }
-            ServerEvent::ResponseCreated => self.is_answering = true,
-            ServerEvent::AudioDelta { item_id, content_index, delta } => {
+            ServerEvent::ResponseCreated { response_id } => {
+                self.is_answering = true;
+                self.answers(response_id);
+            }
+            ServerEvent::AudioDelta { response_id, .. } if self.is_muted(response_id) => {}
+            ServerEvent::AudioDelta { response_id, item_id, content_index, delta } => {
+                self.answers(response_id);
                 return Heard::Audio { item_id, content_index: *content_index, delta };
             }
             ServerEvent::AudioDone { item_id, content_index } => {
@@ -126,6 +143,11 @@ impl Talk {
                     out,
                     Observation::ResponseDone { status: Label::new(status), detail: Label::new(detail) },
                 );
+                // No credit, a key that was withdrawn: every further answer would fail like this one.
+                if &**status == "failed" && is_refusal(detail, None, None) {
+                    return Heard::End(EndReason::RealtimeRefused);
+                }
+                return Heard::ResponseDone;
             }
             ServerEvent::Error { code, param, .. } => {
                 observe(out, Observation::RealtimeError { code: Label::new(code), param: Label::new(param) });
@@ -158,26 +180,28 @@ impl Talk {
         }
     }
 
-    /// Tells the server how much of an item was heard.
-    pub(super) fn interrupted(
-        &mut self,
-        item_id: &str,
-        content_index: u32,
-        heard_ms: u64,
-        received_ms: u64,
-        out: &mut Actions,
-    ) {
-        if heard_ms == 0 {
+    /// Nothing that still comes of the answer that is being made is to be heard.
+    pub(super) fn mute_answer(&mut self) {
+        self.muted_response.clone_from(&self.response);
+    }
+
+    /// Tells the server how much of its items was heard.
+    pub(super) fn interrupted(&mut self, cut: &Interrupted, out: &mut Actions) {
+        let (item_id, content_index) = (cut.item_id.as_str(), cut.content_index);
+        if cut.heard_ms == 0 {
             self.send(ClientEvent::Delete { item_id }, out);
-        } else if heard_ms < received_ms {
-            self.send(ClientEvent::Truncate { item_id, content_index, audio_end_ms: heard_ms }, out);
+        } else if cut.heard_ms < cut.received_ms || !cut.is_complete {
+            self.send(ClientEvent::Truncate { item_id, content_index, audio_end_ms: cut.heard_ms }, out);
+        }
+        for item_id in &cut.unheard {
+            self.send(ClientEvent::Delete { item_id }, out);
         }
     }
 
     /// Begins the end of a call that has lasted as long as it may.
-    pub(super) fn say_goodbye(&mut self, now: Instant, out: &mut Actions) {
+    pub(super) fn say_goodbye(&mut self, by: Instant, out: &mut Actions) {
         self.goodbye = Goodbye::Wanted;
-        self.goodbye_by = now + GOODBYE_WITHIN;
+        self.goodbye_by = by;
         if self.is_answering {
             self.send(ClientEvent::ResponseCancel, out);
         }
@@ -203,6 +227,19 @@ impl Talk {
             self.session = Session::Closed;
             out.push(Action::CloseRealtime { link: self.link, code: 1000 });
         }
+    }
+
+    /// Remembers which answer is being made. Allocates only when an id is longer than any before.
+    fn answers(&mut self, response_id: &str) {
+        let is_new = response_id.len() <= MAX_RESPONSE_ID_BYTES && self.response != response_id;
+        if is_new && !response_id.is_empty() {
+            self.response.clear();
+            self.response.push_str(response_id);
+        }
+    }
+
+    fn is_muted(&self, response_id: &str) -> bool {
+        !response_id.is_empty() && self.muted_response == response_id
     }
 
     fn send(&mut self, event: ClientEvent<'_>, out: &mut Actions) {

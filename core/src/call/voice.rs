@@ -89,6 +89,8 @@ impl Voice {
 
     /// A datagram came.
     pub(super) fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8], out: &mut Actions) {
+        // On a socket that is bound to `::`, an IPv4 peer appears as an IPv6 one (RFC 4291 §2.5.5.2).
+        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
         let is_welcome = match (self.source, self.is_learned) {
             (RtpSource::Strict, _) | (RtpSource::Learn, true) => self.peer == Some(from),
             (RtpSource::Learn, false) => true,
@@ -175,6 +177,11 @@ impl Voice {
         self.downlink.item_done(now, item_id, content_index);
     }
 
+    /// Nothing more comes of the agent's answer.
+    pub(super) fn response_is_done(&mut self, now: Instant) {
+        self.downlink.response_done(now);
+    }
+
     pub(super) fn caller_stopped(&mut self, now: Instant) {
         self.stopped_at = Some(now);
     }
@@ -183,12 +190,13 @@ impl Voice {
     /// was heard.
     pub(super) fn interrupt(&mut self, talk: &mut Talk, out: &mut Actions) {
         self.stopped_at = None;
+        talk.mute_answer();
         let Some(cut) = self.downlink.barge_in() else { return };
         out.push(Action::Observe(Observation::BargeIn {
             heard_ms: cut.heard_ms,
             dropped_ms: cut.dropped_ms,
         }));
-        talk.interrupted(&cut.item_id, cut.content_index, cut.heard_ms, cut.received_ms, out);
+        talk.interrupted(&cut, out);
     }
 
     pub(super) fn deadlines(&self, talk: &Talk) -> [Option<(Instant, Wake)>; 2] {

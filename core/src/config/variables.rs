@@ -124,7 +124,7 @@ pub(super) fn find(name: &str) -> Option<&'static Variable> {
 pub fn env_example() -> String {
     let mut out = String::from(
         "# Settings of ari-bridge. Copy this file to .env and change what differs from the default.\n\
-         # An empty value counts as unset.\n",
+         # An empty value counts as unset. A value with a $ or a # belongs in single quotes: '...'.\n",
     );
     for Variable { name, default, help } in VARIABLES {
         // Writing to a String cannot fail.

@@ -158,13 +158,23 @@ fn barge_in_silences_at_once_and_tells_what_was_heard() {
 }
 
 #[test]
-fn barge_in_in_a_lull_truncates_nothing_and_mutes_the_rest_of_the_item() {
+fn barge_in_in_a_lull_cuts_the_item_that_ran_dry_and_mutes_the_rest_of_it() {
     let mut agent = Agent::answered(Encoding::G722, 0);
     agent.push(0, "a", 40);
     agent.run();
     assert!(!agent.downlink.is_playing());
-    assert_eq!(agent.downlink.barge_in(), None);
+    let cut = agent.downlink.barge_in().unwrap();
+    assert_eq!((cut.heard_ms, cut.received_ms, cut.dropped_ms, cut.is_complete), (40, 40, 0, false));
     assert_eq!(agent.push(500, "a", 40), Pushed::Muted);
+}
+
+#[test]
+fn barge_in_after_an_answer_that_was_heard_to_its_end_cuts_nothing() {
+    let mut agent = Agent::answered(Encoding::G722, 0);
+    agent.push(0, "a", 40);
+    agent.downlink.response_done(at(1));
+    agent.run();
+    assert_eq!(agent.downlink.barge_in(), None);
 }
 
 #[test]

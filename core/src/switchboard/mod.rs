@@ -24,6 +24,9 @@ const FIRST_RECONNECT: Duration = Duration::from_millis(250);
 /// The longest such wait.
 const LAST_RECONNECT: Duration = Duration::from_secs(15);
 
+/// A socket that breaks sooner than this counts as one that could not be opened.
+const STABLE_AFTER: Duration = Duration::from_secs(5);
+
 /// One process's view of Asterisk.
 #[derive(Debug)]
 pub struct Switchboard {
@@ -45,12 +48,10 @@ pub struct Switchboard {
 enum Link {
     /// Being opened, after so many failures.
     Opening(u32),
-    Up,
+    /// Open since then, after so many failures.
+    Up { since: Instant, failures: u32 },
     /// To be opened again then.
-    Down {
-        failures: u32,
-        retry_at: Instant,
-    },
+    Down { failures: u32, retry_at: Instant },
 }
 
 impl Switchboard {
@@ -111,7 +112,8 @@ impl Switchboard {
     fn take(&mut self, now: Instant, input: Input<'_>, out: &mut Actions) {
         match input {
             Input::AriUp => {
-                self.link = Link::Up;
+                let failures = if let Link::Opening(failures) = self.link { failures } else { 0 };
+                self.link = Link::Up { since: now, failures };
                 observe(out, Observation::AriUp);
                 out.push(Action::ToAll(LinkState::Up));
             }
@@ -145,9 +147,9 @@ impl Switchboard {
     ) {
         let failures = match self.link {
             Link::Opening(failures) | Link::Down { failures, .. } => failures,
-            Link::Up => {
+            Link::Up { since, failures } => {
                 out.push(Action::ToAll(LinkState::Down));
-                0
+                if now.since(since) < STABLE_AFTER { failures } else { 0 }
             }
         };
         let longest = (FIRST_RECONNECT * (1 << failures.min(8))).min(LAST_RECONNECT);
@@ -217,6 +219,10 @@ impl Switchboard {
     }
 
     fn start_call(&mut self, channel: &Channel<'_>, bytes: &[u8], out: &mut Actions) {
+        if let Some(&call) = self.by_channel.get(&*channel.id) {
+            // It left and came back, and the event of its leaving was lost or is on its way.
+            out.push(Action::StopCall { call, reason: StopReason::CallerLeft });
+        }
         self.last_call += 1;
         let call = CallId(self.last_call);
         self.register(call, channel);
@@ -268,7 +274,7 @@ impl Switchboard {
         }
         let reconnect = match self.link {
             Link::Down { retry_at, .. } => Some((retry_at, Wake::Reconnect)),
-            Link::Up | Link::Opening(_) => None,
+            Link::Up { .. } | Link::Opening(_) => None,
         };
         let clean_up = self.orphans.deadline().map(|at| (at, Wake::CleanUp));
         Next { deadline: [reconnect, clean_up].into_iter().flatten().min(), finished: false }

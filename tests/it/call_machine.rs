@@ -1,0 +1,156 @@
+//! One call, stepped by hand where the order of single inputs is what matters.
+
+use ari_bridge_core::call::{Action, Actions, Call, Input, LinkState, Origin, Start, StopReason};
+use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LegId, LinkId, RequestId};
+use ari_bridge_core::settings::{CallSettings, MediaPlan};
+use ari_bridge_core::time::{Duration, Instant, UtcNanos};
+
+const MEDIA_START: &[u8] =
+    br#"{"type":"StasisStart","channel":{"id":"arib00000001-1-1","name":"UnicastRTP/x"}}"#;
+
+/// A call, and everything that it has done, one line each.
+struct Bench {
+    call: Call,
+    now: Instant,
+    log: Vec<String>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let event = br#"{"type":"StasisStart","channel":{"id":"17.1","name":"PJSIP/a-1","state":"Ring"}}"#;
+        let start = Start {
+            ids: IdPrefix { nonce: InstanceNonce::new(1), call: CallId(1) },
+            seed: 1,
+            utc: UtcNanos(0),
+            caller_tag: None,
+            media: MediaPlan::default(),
+            origin: Origin::Arrived { event },
+        };
+        let mut out = Actions::new();
+        let now = Instant::from_millis(1);
+        let (call, _) = Call::new(&CallSettings::default(), start, now, &mut out);
+        Self { call, now, log: lines(&out) }
+    }
+
+    fn answered() -> Self {
+        let mut bench = Self::new();
+        bench.gives(Input::MediaUp { leg: LegId(1), local: ([127, 0, 0, 1], 30_000).into() });
+        bench.reply("POST /bridges?", 200);
+        bench.reply("POST /channels/externalMedia", 200);
+        bench.gives(Input::Ari(MEDIA_START));
+        bench.reply("POST /bridges/arib00000001-1-2/addChannel", 204);
+        bench.gives(Input::Realtime { link: LinkId(1), bytes: br#"{"type":"session.created"}"# });
+        bench.gives(Input::Realtime { link: LinkId(1), bytes: br#"{"type":"session.updated"}"# });
+        assert!(bench.reply("POST /channels/17.1/answer", 204).iter().any(|line| line.contains("Answered")));
+        bench
+    }
+
+    /// Gives an input a millisecond later.
+    fn gives(&mut self, input: Input<'_>) -> Vec<String> {
+        self.now = self.now + Duration::from_millis(1);
+        let mut out = Actions::new();
+        let _ = self.call.step(self.now, input, &mut out);
+        self.log.extend(lines(&out));
+        lines(&out)
+    }
+
+    /// Answers the latest request that begins so.
+    fn reply(&mut self, request: &str, status: u16) -> Vec<String> {
+        let sent = self
+            .log
+            .iter()
+            .rev()
+            .find(|line| line.split_once(' ').is_some_and(|(_, r)| r.starts_with(request)));
+        let sent = sent.unwrap_or_else(|| panic!("{request} was not sent: {:#?}", self.log));
+        let number = sent.trim_start_matches('#').split(' ').next().unwrap_or_default();
+        let id = RequestId(number.parse().expect("a request's number"));
+        let body =
+            br#"{"channelvars":{"UNICASTRTP_LOCAL_PORT":"21378","UNICASTRTP_LOCAL_ADDRESS":"127.0.0.1"}}"#;
+        self.gives(Input::AriReply { id, status, body })
+    }
+}
+
+fn lines(out: &Actions) -> Vec<String> {
+    let line = |action| match action {
+        Action::Ari { id, method, path, .. } => format!("#{id} {} {}", method.as_str(), out.text(path)),
+        other => format!("{other:?}"),
+    };
+    out.iter().map(line).collect()
+}
+
+fn asks(lines: &[String], request: &str) -> bool {
+    lines.iter().any(|line| line.contains(request))
+}
+
+#[test]
+fn a_second_gap_in_the_events_is_looked_into_although_the_first_look_is_under_way() {
+    let mut bench = Bench::answered();
+    bench.gives(Input::AriLink(LinkState::Down));
+    assert!(asks(&bench.gives(Input::AriLink(LinkState::Up)), "GET /channels/17.1"));
+    // The look is executed and its reply on its way, when the socket breaks again and the caller hangs up.
+    bench.gives(Input::AriLink(LinkState::Down));
+    bench.gives(Input::AriLink(LinkState::Up));
+    assert!(asks(&bench.reply("GET /channels/17.1", 200), "GET /channels/17.1"));
+}
+
+#[test]
+fn a_look_without_an_answer_is_repeated() {
+    let mut bench = Bench::answered();
+    bench.gives(Input::AriLink(LinkState::Up));
+    bench.reply("GET /channels/17.1", 503);
+    bench.now = bench.now + Duration::from_secs(2);
+    assert!(asks(&bench.gives(Input::Timer), "GET /channels/17.1"));
+}
+
+#[test]
+fn a_media_channel_that_shows_itself_after_its_404_is_removed() {
+    let mut bench = Bench::new();
+    bench.gives(Input::MediaUp { leg: LegId(1), local: ([127, 0, 0, 1], 30_000).into() });
+    bench.reply("POST /bridges?", 200);
+    // A proxy answers for a create that Asterisk executes a moment later.
+    bench.reply("POST /channels/externalMedia", 504);
+    bench.reply("POST /channels/17.1/continue", 204);
+    bench.reply("DELETE /channels/arib00000001-1-1", 404);
+    assert!(asks(&bench.gives(Input::Ari(MEDIA_START)), "DELETE /channels/arib00000001-1-1"));
+}
+
+#[test]
+fn a_caller_whose_place_is_taken_while_it_is_let_go_is_followed() {
+    let mut bench = Bench::answered();
+    assert!(asks(&bench.gives(Input::Stop(StopReason::Shutdown)), "DELETE /channels/17.1"));
+    bench.gives(Input::Ari(
+        br#"{"type":"StasisStart","channel":{"id":"17.9","name":"PJSIP/b","state":"Up"},"replace_channel":{"id":"17.1"}}"#,
+    ));
+    assert!(asks(&bench.reply("DELETE /channels/17.1", 404), "DELETE /channels/17.9"));
+}
+
+#[test]
+fn an_older_call_lets_go_of_no_channel_that_is_another_calls_caller() {
+    let mut bench = Bench::answered();
+    let told = bench.gives(Input::Stop(StopReason::CallerLeft));
+    assert!(!asks(&told, "17.1") && asks(&told, "DELETE /channels/arib00000001-1-1"), "{told:?}");
+}
+
+#[test]
+fn on_a_socket_that_is_bound_to_every_address_an_ipv4_asterisk_is_known() {
+    let mut bench = Bench::answered();
+    let mut datagram = vec![0x80, 118, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4];
+    datagram.extend([0; 640]);
+    let from = "[::ffff:127.0.0.1]:21378".parse().expect("an address");
+    let told = bench.gives(Input::Media { leg: LegId(1), from, bytes: &datagram });
+    assert!(asks(&told, "RtpIn"), "{told:?}");
+}
+
+#[test]
+fn a_response_that_no_retry_can_help_gives_the_caller_back() {
+    let mut bench = Bench::answered();
+    let told = bench.gives(Input::Realtime {
+        link: LinkId(1),
+        bytes: br#"{"type":"response.done","response":{"status":"failed",
+            "status_details":{"type":"failed","error":{"code":"insufficient_quota"}}}}"#,
+    });
+    assert!(
+        asks(&told, "Ending(RealtimeRefused)") && asks(&told, "POST /channels/17.1/continue"),
+        "{told:?}"
+    );
+}
