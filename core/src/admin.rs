@@ -1,5 +1,6 @@
 //! What the admin address answers: `/metrics`, `/healthz`, `/readyz`.
 
+use crate::http::reason;
 use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::observe::Observation;
 
@@ -90,13 +91,7 @@ impl Response {
     #[must_use]
     pub fn encode(&self, method: &str) -> Vec<u8> {
         let Self { status, content_type, body } = self;
-        let reason = match status {
-            200 => "OK",
-            404 => "Not Found",
-            405 => "Method Not Allowed",
-            503 => "Service Unavailable",
-            _ => "",
-        };
+        let reason = reason(*status);
         let allow = if *status == 405 { "Allow: GET, HEAD\r\n" } else { "" };
         let length = body.len();
         let sent = if method == "HEAD" { "" } else { body };

@@ -6,6 +6,7 @@
 use crate::format::MediaFormat;
 use crate::id::ResourceId;
 use crate::json::{Text, or_default};
+use crate::uri::{Encoded, authority};
 use core::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
 
@@ -293,7 +294,7 @@ impl Request<'_> {
                 "/channels/externalMedia?app={}&channelId={channel}&external_host={}&format={format}\
                  &encapsulation=rtp&transport=udp&connection_type=client&direction=both&data=ari-bridge",
                 Encoded(app),
-                Encoded(&host_and_port(host, port))
+                Encoded(&authority(host, port))
             ),
             Self::Variable { channel, name } => write!(out, "/channels/{channel}/variable?variable={name}"),
             Self::CreateBridge { bridge } => {
@@ -308,29 +309,6 @@ impl Request<'_> {
             Self::DeleteChannel(id) => write!(out, "/channels/{id}"),
             Self::DeleteBridge(id) => write!(out, "/bridges/{id}"),
         };
-    }
-}
-
-/// `host:port`, with an IPv6 address in brackets (RFC 3986 §3.2.2).
-fn host_and_port(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-/// Percent-encodes all but the unreserved characters (RFC 3986 §2.3).
-struct Encoded<'a>(&'a str);
-
-impl core::fmt::Display for Encoded<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        use core::fmt::Write;
-        for byte in self.0.bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    f.write_char(byte.into())?
-                }
-                other => write!(f, "%{other:02X}")?,
-            }
-        }
-        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@
 //!
 //! | ring | modules |
 //! |---|---|
-//! | 0 values | [`time`], [`id`], [`rng`], [`actions`], [`format`](mod@format), [`settings`], [`fault`], [`outcome`], [`wake`], [`observe`] |
+//! | 0 values | [`time`], [`id`], [`rng`], [`actions`], [`format`](mod@format), [`settings`], [`fault`], [`outcome`], [`wake`], [`uri`], [`observe`] |
 //! | 1 codecs between bytes and values, no state | [`json`], [`ari`], [`realtime`], [`rtp`], [`pcm`] |
 //! | 2 media | [`jitter`], [`resample`], [`codec`], [`playout`], [`uplink`], [`downlink`] |
 //! | 3 machines | [`call`], [`switchboard`] |
@@ -54,4 +54,5 @@ pub mod sim;
 pub mod switchboard;
 pub mod time;
 pub mod uplink;
+pub mod uri;
 pub mod wake;

@@ -20,19 +20,6 @@ const DURATION_BUCKETS: [f64; 11] = [1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 6
 /// begins to notice.
 const LATENCY_BUCKETS: [f64; 13] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0];
 
-/// Every end of a call, so that each status is there with a zero before it first happens: Prometheus does not
-/// see an increase from nothing to one.
-const END_REASONS: [EndReason; 8] = [
-    EndReason::CallerHungUp,
-    EndReason::MaxDuration,
-    EndReason::Shutdown,
-    EndReason::NotReadyInTime,
-    EndReason::AriFault,
-    EndReason::MediaFault,
-    EndReason::RealtimeRefused,
-    EndReason::RealtimeLost,
-];
-
 /// The status of a call whose task panicked.
 const PANICKED: &str = "panicked";
 
@@ -94,8 +81,10 @@ impl Metrics {
             late_slots: Counter::default(),
             ari_connected: Gauge::default(),
         };
+        // Every status is there with a zero before it first happens: Prometheus does not see an increase from
+        // nothing to one.
         let refused = [Refusal::TooManyCalls, Refusal::Stopping].map(Refusal::label);
-        for status in END_REASONS.map(EndReason::label).into_iter().chain(refused).chain([PANICKED]) {
+        for status in EndReason::ALL.map(EndReason::label).into_iter().chain(refused).chain([PANICKED]) {
             drop(metrics.calls.get_or_create(&[("status", status)]));
         }
         metrics.registered(dropped)

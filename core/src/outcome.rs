@@ -38,6 +38,18 @@ pub enum EndReason {
 }
 
 impl EndReason {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::CallerHungUp,
+        Self::MaxDuration,
+        Self::Shutdown,
+        Self::NotReadyInTime,
+        Self::AriFault,
+        Self::MediaFault,
+        Self::RealtimeRefused,
+        Self::RealtimeLost,
+    ];
+
     /// The value of the label `status` in the metrics.
     #[must_use]
     pub const fn label(self) -> &'static str {

@@ -60,8 +60,6 @@ pub enum ServerEvent<'a> {
         code: Text<'a>,
         /// The field that the server complains of.
         param: Text<'a>,
-        /// The event of ours that it answers.
-        event_id: Text<'a>,
     },
     /// Anything else.
     Other,
@@ -111,8 +109,6 @@ struct RawError<'a> {
     code: Text<'a>,
     #[serde(borrow, default)]
     param: Text<'a>,
-    #[serde(borrow, default)]
-    event_id: Text<'a>,
 }
 
 impl<'a> RawError<'a> {
@@ -151,8 +147,7 @@ impl<'a> ServerEvent<'a> {
             }
             "error" => {
                 let param = raw.error.param.clone();
-                let event_id = raw.error.event_id.clone();
-                Self::Error { code: raw.error.code_or_type(), param, event_id }
+                Self::Error { code: raw.error.code_or_type(), param }
             }
             "" => return None,
             _ => Self::Other,

@@ -1,6 +1,8 @@
 //! From a host name to an open WebSocket: TCP, an HTTP proxy, TLS, the upgrade.
 
 use ari_bridge_core::call::IoFault;
+use ari_bridge_core::realtime::MAX_MESSAGE_BYTES;
+use ari_bridge_core::uri::authority;
 use async_tungstenite::tungstenite;
 use async_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Request};
 use async_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -23,9 +25,6 @@ const MAX_PROXY_HEAD_BYTES: usize = 8 * 1024;
 
 /// How much of the body of a refused upgrade is kept.
 const MAX_REFUSAL_BYTES: usize = 512;
-
-/// The longest message that is taken from a peer.
-const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the library holds back for a peer at the most, twice: more than [`WebSocket::send`] ever leaves unsent, so
 /// that only the pongs to a flood of pings come near it, and then the link breaks.
@@ -175,8 +174,7 @@ async fn connect(host: &str, port: u16) -> Result<Async<TcpStream>, OpenError> {
 /// Asks a proxy for a tunnel (RFC 9110 §9.3.6).
 async fn tunnel(proxy: &Proxy, target: &Target) -> Result<Async<TcpStream>, OpenError> {
     let mut stream = connect(&proxy.host, proxy.port).await?;
-    let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
-    let authority = format!("{host}:{}", target.port);
+    let authority = authority(&target.host, target.port);
     let mut head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
     if let Some(value) = &proxy.authorization {
         head.push_str("Proxy-Authorization: ");

@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// The modules of the core by ring. A module uses its own ring and those below, never one above.
 const RINGS: [&[&str]; 5] = [
-    &["actions", "fault", "format", "id", "observe", "outcome", "rng", "settings", "time", "wake"],
+    &["actions", "fault", "format", "id", "observe", "outcome", "rng", "settings", "time", "uri", "wake"],
     &["ari", "json", "pcm", "realtime", "rtp"],
     &["codec", "downlink", "jitter", "playout", "resample", "uplink"],
     &["call", "holding", "switchboard"],

@@ -15,6 +15,13 @@ pub use crate::wake::Wake;
 /// The output buffer of a call.
 pub type Actions = crate::actions::Actions<Action>;
 
+impl Actions {
+    /// Adds [`Action::Observe`].
+    pub(crate) fn observe(&mut self, observation: Observation) {
+        self.push(Action::Observe(observation));
+    }
+}
+
 /// All that is ambient about a call. It enters here, once, so that the same `Start` and the same inputs give
 /// the same call again.
 #[derive(Clone, Copy, Debug)]

@@ -292,7 +292,7 @@ impl Line {
             _ => false,
         };
         if !ok && !tolerated {
-            out.push(Action::Observe(Observation::AriRefused { what: self.request(purpose).what(), status }));
+            out.observe(Observation::AriRefused { what: self.request(purpose).what(), status });
         }
         match purpose {
             Purpose::CreateMedia => {
@@ -334,7 +334,7 @@ impl Line {
         out: &mut Actions,
     ) -> Result<(), EndReason> {
         let Some(purpose) = self.take(id) else { return Ok(()) };
-        out.push(Action::Observe(Observation::AriNoReply { what: self.request(purpose).what(), fault }));
+        out.observe(Observation::AriNoReply { what: self.request(purpose).what(), fault });
         match purpose {
             Purpose::CreateMedia => self.media.create_failed(now),
             Purpose::CreateBridge => self.bridge.create_failed(now),

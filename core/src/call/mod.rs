@@ -65,14 +65,11 @@ impl Call {
             finished: false,
             settings: settings.clone(),
         };
-        out.push(Action::Observe(Observation::CallStarted));
+        out.observe(Observation::CallStarted);
         out.push(Action::OpenMedia { leg, plan: start.media });
         out.push(Action::OpenRealtime { link });
         if caller.is_none() {
-            out.push(Action::Observe(Observation::BadInput {
-                peer: Peer::Ari,
-                what: Label::new("StasisStart"),
-            }));
+            out.observe(Observation::BadInput { peer: Peer::Ari, what: Label::new("StasisStart") });
             call.end(EndReason::AriFault, now, out);
         }
         call.go_on(now, false, out);
@@ -109,7 +106,7 @@ impl Call {
         match input {
             Input::Ari(bytes) => match Event::parse(bytes) {
                 Some(event) => self.line.event(&event)?,
-                None => observe(out, Observation::BadInput { peer: Peer::Ari, what: Label::new("event") }),
+                None => out.observe(Observation::BadInput { peer: Peer::Ari, what: Label::new("event") }),
             },
             Input::AriReply { id, status, body } => self.line.reply(now, id, status, body, out)?,
             Input::AriFailed { id, fault } => self.line.no_reply(now, id, fault, out)?,
@@ -123,7 +120,7 @@ impl Call {
                 self.voice.datagram(now, from, bytes, out);
             }
             Input::MediaDown { leg, fault } if leg == self.voice.leg() => {
-                observe(out, Observation::MediaDown { fault });
+                out.observe(Observation::MediaDown { fault });
                 return Err(EndReason::MediaFault);
             }
             Input::MediaUp { .. } | Input::Media { .. } | Input::MediaDown { .. } => {}
@@ -154,7 +151,7 @@ impl Call {
         match self.talk.message(&event, &self.settings.session, out) {
             Heard::Nothing => {}
             Heard::SessionReady => {
-                observe(out, Observation::SessionReady { after: now.since(self.started) });
+                out.observe(Observation::SessionReady { after: now.since(self.started) });
             }
             // The goodbye is said to the end, whatever the caller still says.
             Heard::SpeechStarted if self.talk.is_saying_goodbye() => {}
@@ -184,7 +181,7 @@ impl Call {
         let why = self.talk.down(http_status, close, reason);
         if self.ending.is_none() {
             let code = Label::new(crate::realtime::close_code(reason));
-            observe(out, Observation::RealtimeDown { code, close, http_status, fault });
+            out.observe(Observation::RealtimeDown { code, close, http_status, fault });
         }
         // A session may live no longer than the call may last; its end is then the end that was coming.
         Err(if saying_goodbye { EndReason::MaxDuration } else { why })
@@ -232,7 +229,7 @@ impl Call {
     fn end(&mut self, reason: EndReason, now: Instant, out: &mut Actions) {
         if self.ending.is_none() {
             self.ending = Some(Ending { reason, at: now });
-            observe(out, Observation::Ending(reason));
+            out.observe(Observation::Ending(reason));
             self.voice.stop();
             self.talk.close(out);
         }
@@ -253,11 +250,11 @@ impl Call {
         if let Some(address) = self.line.media_address()
             && self.voice.told(address)
         {
-            observe(out, Observation::MediaReady { after: now.since(self.started) });
+            out.observe(Observation::MediaReady { after: now.since(self.started) });
         }
         if self.answered.is_none() && self.line.is_answered() {
             self.answered = Some(now);
-            observe(out, Observation::Answered { after: now.since(self.started) });
+            out.observe(Observation::Answered { after: now.since(self.started) });
             self.voice.start(now);
             self.talk.greet(&self.settings.session, out);
         }
@@ -274,7 +271,7 @@ impl Call {
         if all_gone {
             let left_behind = self.line.left_behind();
             if left_behind {
-                observe(out, Observation::LeftBehind);
+                out.observe(Observation::LeftBehind);
             }
             let outcome = Outcome {
                 ended: ending.reason,
@@ -282,7 +279,7 @@ impl Call {
                 duration: ending.at.since(self.started),
                 left_behind,
             };
-            observe(out, Observation::CallEnded(outcome));
+            out.observe(Observation::CallEnded(outcome));
             out.push(Action::Finish(outcome));
             self.finished = true;
         }
@@ -318,8 +315,4 @@ impl Call {
         );
         Next { deadline, finished: false }
     }
-}
-
-fn observe(out: &mut Actions, observation: Observation) {
-    out.push(Action::Observe(observation));
 }

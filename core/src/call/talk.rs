@@ -102,7 +102,7 @@ impl Talk {
         out: &mut Actions,
     ) -> Heard<'a> {
         let Some(event) = event else {
-            observe(out, Observation::BadInput { peer: Peer::Realtime, what: Label::new("event") });
+            out.observe(Observation::BadInput { peer: Peer::Realtime, what: Label::new("event") });
             return Heard::Nothing;
         };
         match event {
@@ -115,11 +115,11 @@ impl Talk {
                 return Heard::SessionReady;
             }
             ServerEvent::SpeechStarted => {
-                observe(out, Observation::SpeechStarted);
+                out.observe(Observation::SpeechStarted);
                 return Heard::SpeechStarted;
             }
             ServerEvent::SpeechStopped => {
-                observe(out, Observation::SpeechStopped);
+                out.observe(Observation::SpeechStopped);
                 return Heard::SpeechStopped;
             }
             ServerEvent::ResponseCreated { response_id } => {
@@ -139,18 +139,18 @@ impl Talk {
                 if self.goodbye == Goodbye::Asked {
                     self.goodbye = Goodbye::Said;
                 }
-                observe(
-                    out,
-                    Observation::ResponseDone { status: Label::new(status), detail: Label::new(detail) },
-                );
+                out.observe(Observation::ResponseDone {
+                    status: Label::new(status),
+                    detail: Label::new(detail),
+                });
                 // No credit, a key that was withdrawn: every further answer would fail like this one.
                 if &**status == "failed" && is_refusal(detail, None, None) {
                     return Heard::End(EndReason::RealtimeRefused);
                 }
                 return Heard::ResponseDone;
             }
-            ServerEvent::Error { code, param, .. } => {
-                observe(out, Observation::RealtimeError { code: Label::new(code), param: Label::new(param) });
+            ServerEvent::Error { code, param } => {
+                out.observe(Observation::RealtimeError { code: Label::new(code), param: Label::new(param) });
                 // Before the session stands, an error is the answer to our settings: they are lost whole, and
                 // no confirmation will come.
                 if matches!(self.session, Session::Opening | Session::Updating) {
@@ -251,8 +251,4 @@ impl Talk {
         let bytes = out.write(|arena| event.write(number, arena));
         out.push(Action::SendRealtime { link: self.link, bytes });
     }
-}
-
-fn observe(out: &mut Actions, observation: Observation) {
-    out.push(Action::Observe(observation));
 }

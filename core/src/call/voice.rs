@@ -105,15 +105,15 @@ impl Voice {
                 if self.source == RtpSource::Learn {
                     (self.peer, self.is_learned) = (Some(from), true);
                 }
-                out.push(Action::Observe(Observation::RtpIn));
+                out.observe(Observation::RtpIn);
             }
             Err(why) => {
                 let kind = 1 << (why as u32);
                 if self.drops_told & kind == 0 {
                     self.drops_told |= kind;
-                    out.push(Action::Observe(Observation::RtpDropBegan(why)));
+                    out.observe(Observation::RtpDropBegan(why));
                 }
-                out.push(Action::Observe(Observation::RtpDropped(why)));
+                out.observe(Observation::RtpDropped(why));
             }
         }
     }
@@ -126,7 +126,7 @@ impl Voice {
         self.samples.clear();
         let lost = self.uplink.poll(now, timer, &mut self.samples).lost_packets;
         if lost > 0 {
-            out.push(Action::Observe(Observation::RtpLost { packets: lost }));
+            out.observe(Observation::RtpLost { packets: lost });
         }
         if !self.samples.is_empty() {
             self.bytes.clear();
@@ -140,16 +140,16 @@ impl Voice {
     pub(super) fn play(&mut self, now: Instant, out: &mut Actions) {
         let due = self.runs && self.downlink.deadline().is_some_and(|at| at <= now);
         let (true, Some(to)) = (due, self.peer) else { return };
-        self.bytes.clear();
-        let Some(sent) = self.downlink.poll(now, &mut self.bytes) else { return };
-        let bytes = out.put(&self.bytes);
+        let mut sent = None;
+        let bytes = out.write(|arena| sent = self.downlink.poll(now, arena));
+        let Some(sent) = sent else { return };
         out.push(Action::SendMedia { leg: self.leg, to, bytes });
-        out.push(Action::Observe(Observation::RtpOut));
+        out.observe(Observation::RtpOut);
         if sent.skipped_slots > 0 {
-            out.push(Action::Observe(Observation::PlayoutLate { slots: sent.skipped_slots }));
+            out.observe(Observation::PlayoutLate { slots: sent.skipped_slots });
         }
         if let Some(stopped) = self.stopped_at.take() {
-            out.push(Action::Observe(Observation::FirstAudio { latency: now.since(stopped) }));
+            out.observe(Observation::FirstAudio { latency: now.since(stopped) });
         }
     }
 
@@ -164,10 +164,10 @@ impl Voice {
     ) {
         match self.downlink.push_base64(now, item_id, content_index, delta.as_bytes()) {
             Pushed::Queued | Pushed::Muted => {}
-            Pushed::Full { dropped_ms } => out.push(Action::Observe(Observation::PlayoutFull { dropped_ms })),
+            Pushed::Full { dropped_ms } => out.observe(Observation::PlayoutFull { dropped_ms }),
             Pushed::BadBase64 => {
                 let what = Label::new("audio.delta");
-                out.push(Action::Observe(Observation::BadInput { peer: Peer::Realtime, what }));
+                out.observe(Observation::BadInput { peer: Peer::Realtime, what });
             }
         }
     }
@@ -192,10 +192,7 @@ impl Voice {
         self.stopped_at = None;
         talk.mute_answer();
         let Some(cut) = self.downlink.barge_in() else { return };
-        out.push(Action::Observe(Observation::BargeIn {
-            heard_ms: cut.heard_ms,
-            dropped_ms: cut.dropped_ms,
-        }));
+        out.observe(Observation::BargeIn { heard_ms: cut.heard_ms, dropped_ms: cut.dropped_ms });
         talk.interrupted(&cut, out);
     }
 

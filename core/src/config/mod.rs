@@ -16,10 +16,10 @@ pub use url::Endpoint;
 pub use variables::{Preset, VARIABLES, Variable, env_example, help_text, markdown_table, near_misses};
 
 use crate::settings::{CallSettings, MediaPlan, SwitchboardSettings};
+use crate::uri::Encoded;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use core::net::{IpAddr, SocketAddr};
-use url::percent_encode;
 
 /// Everything that the operator decides.
 #[derive(Clone, PartialEq, Debug)]
@@ -128,7 +128,7 @@ impl Config {
             "OPENAI_MODEL is a preview model; OpenAI shut those down in 2026",
         );
         warn(
-            realtime.model_in_url().is_some_and(|model| model != percent_encode(&realtime.model)),
+            realtime.model_in_url().is_some_and(|model| model != Encoded(&realtime.model).to_string()),
             "OPENAI_REALTIME_URL names a model; it is used, and OPENAI_MODEL is not",
         );
         lines
@@ -148,7 +148,7 @@ impl AriConfig {
     /// The request target of the event socket.
     #[must_use]
     pub fn events_target(&self) -> String {
-        format!("{}/ari/events?app={}", self.base.path, percent_encode(&self.app))
+        format!("{}/ari/events?app={}", self.base.path, Encoded(&self.app))
     }
 
     /// The URL of the event socket.
@@ -171,7 +171,7 @@ impl RealtimeConfig {
     #[must_use]
     pub fn request_target(&self) -> String {
         let path = if self.url.path.is_empty() { "/" } else { &self.url.path };
-        let model = percent_encode(&self.model);
+        let model = Encoded(&self.model);
         match &self.url.query {
             None => format!("{path}?model={model}"),
             Some(query) if self.model_in_url().is_some() => format!("{path}?{}", query.expose()),

@@ -4,7 +4,7 @@
 //! IPv4 address, or an IPv6 address in brackets. What goes beyond is refused rather than guessed at.
 
 use super::secret::Secret;
-use core::fmt::Write as _;
+use crate::uri::{authority, bracketed};
 use core::net::{IpAddr, Ipv6Addr};
 
 /// The longest DNS name, in bytes (RFC 1035 §2.3.4).
@@ -29,7 +29,7 @@ impl Endpoint {
     /// `host:port`, for `CONNECT` and for people; an IPv6 address is in brackets.
     #[must_use]
     pub fn authority(&self) -> String {
-        format!("{}:{}", bracketed(&self.host), self.port)
+        authority(&self.host, self.port)
     }
 
     /// The value of the `Host` header: the port only if it is not the scheme's own (RFC 9110 §7.2).
@@ -129,24 +129,6 @@ pub(super) fn is_host_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
-fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
-}
-
-/// Encodes everything but the unreserved characters (RFC 3986 §2.1, §2.3), for a value in a query.
-pub(super) fn percent_encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for b in text.bytes() {
-        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(b));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "%{b:02X}");
-        }
-    }
-    out
-}
-
 /// Undoes percent-encoding; `None` if an escape is broken or the result is not UTF-8.
 pub(super) fn percent_decode(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
@@ -165,6 +147,7 @@ pub(super) fn percent_decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::uri::Encoded;
 
     const WEB: Schemes = Schemes { plain: "http", tls: Some("https") };
 
@@ -257,8 +240,8 @@ mod tests {
 
     #[test]
     fn percent_encoding_reads_back() {
-        assert_eq!(percent_encode("gpt-realtime-2.1-mini"), "gpt-realtime-2.1-mini");
-        assert_eq!(percent_encode("a/b c&d=ü"), "a%2Fb%20c%26d%3D%C3%BC");
+        assert_eq!(Encoded("gpt-realtime-2.1-mini").to_string(), "gpt-realtime-2.1-mini");
+        assert_eq!(Encoded("a/b c&d=ü").to_string(), "a%2Fb%20c%26d%3D%C3%BC");
         assert_eq!(percent_decode("a%2Fb%20c%26d%3D%C3%BC").as_deref(), Some("a/b c&d=ü"));
         assert_eq!([percent_decode("%"), percent_decode("%4"), percent_decode("%ff")], [None, None, None]);
     }

@@ -10,6 +10,13 @@ pub use crate::actions::Span;
 /// The output buffer of the switchboard.
 pub type Actions = crate::actions::Actions<Action>;
 
+impl Actions {
+    /// Adds [`Action::Observe`].
+    pub(crate) fn observe(&mut self, observation: Observation) {
+        self.push(Action::Observe(observation));
+    }
+}
+
 /// What happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {

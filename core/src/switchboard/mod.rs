@@ -114,13 +114,13 @@ impl Switchboard {
             Input::AriUp => {
                 let failures = if let Link::Opening(failures) = self.link { failures } else { 0 };
                 self.link = Link::Up { since: now, failures };
-                observe(out, Observation::AriUp);
+                out.observe(Observation::AriUp);
                 out.push(Action::ToAll(LinkState::Up));
             }
             Input::AriDown { http_status, fault } => self.ari_down(now, http_status, fault, out),
             Input::Ari(bytes) => match Event::parse(bytes) {
                 Some(event) => self.event(&event, bytes, out),
-                None => observe(out, Observation::BadInput { peer: Peer::Ari, what: Label::new("event") }),
+                None => out.observe(Observation::BadInput { peer: Peer::Ari, what: Label::new("event") }),
             },
             Input::AriReply { id, status, .. } => self.orphans.reply(now, id, status),
             Input::AriFailed { id, .. } => self.orphans.no_reply(now, id),
@@ -156,12 +156,12 @@ impl Switchboard {
         // Between half of it and all of it, so that many bridges do not come back at the same moment.
         let retry_in = longest / 2 + (longest / 2) * self.rng.below(1024) / 1024;
         self.link = Link::Down { failures: failures.saturating_add(1), retry_at: now + retry_in };
-        observe(out, Observation::AriDown { http_status, fault, retry_in });
+        out.observe(Observation::AriDown { http_status, fault, retry_in });
     }
 
     fn event(&mut self, event: &Event<'_>, bytes: &[u8], out: &mut Actions) {
         if event.kind == EventKind::ApplicationReplaced {
-            return observe(out, Observation::AppReplaced);
+            return out.observe(Observation::AppReplaced);
         }
         if let (EventKind::StasisStart, Some(channel)) = (event.kind, &event.channel) {
             return self.stasis_start(event, channel, bytes, out);
@@ -190,7 +190,7 @@ impl Switchboard {
             match self.owner(id) {
                 Some(call) => hand_over(call, bytes, out),
                 None => {
-                    observe(out, Observation::Orphan);
+                    out.observe(Observation::Orphan);
                     self.orphans.found(Orphan::Channel(id));
                 }
             }
@@ -199,9 +199,9 @@ impl Switchboard {
             self.register(call, channel);
             hand_over(call, bytes, out);
         } else if channel.is_media() || channel.id.is_empty() {
-            observe(out, Observation::NotACaller);
+            out.observe(Observation::NotACaller);
         } else if let Some(refusal) = self.refusal() {
-            observe(out, Observation::CallRefused(refusal));
+            out.observe(Observation::CallRefused(refusal));
             self.orphans.found(Orphan::Caller(channel.id.to_string()));
         } else {
             self.start_call(channel, bytes, out);
@@ -253,7 +253,7 @@ impl Switchboard {
     fn panicked(&mut self, now: Instant, call: CallId, out: &mut Actions) {
         let Some(channel) = self.calls.get(&call).cloned() else { return };
         self.forget(call);
-        observe(out, Observation::CallPanicked);
+        out.observe(Observation::CallPanicked);
         let ids = IdPrefix { nonce: self.nonce, call };
         self.orphans.found(Orphan::Caller(channel));
         self.orphans.suspected(now, Orphan::Channel(ids.resource(crate::call::line::MEDIA_CHANNEL)));
@@ -284,8 +284,4 @@ impl Switchboard {
 fn hand_over(call: CallId, bytes: &[u8], out: &mut Actions) {
     let event = out.put(bytes);
     out.push(Action::ToCall { call, event });
-}
-
-fn observe(out: &mut Actions, observation: Observation) {
-    out.push(Action::Observe(observation));
 }
