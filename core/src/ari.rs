@@ -26,6 +26,10 @@ pub enum EventKind {
     StasisEnd,
     /// A channel is gone.
     ChannelDestroyed,
+    /// The telephone of a channel put the call on hold. Asterisk plays music to the bridge from now on.
+    ChannelHold,
+    /// It took the call back.
+    ChannelUnhold,
     /// A bridge is gone.
     BridgeDestroyed,
     /// Another client registered our application name; this socket is deaf from now on.
@@ -109,6 +113,8 @@ impl<'a> Event<'a> {
             "StasisStart" => EventKind::StasisStart,
             "StasisEnd" => EventKind::StasisEnd,
             "ChannelDestroyed" => EventKind::ChannelDestroyed,
+            "ChannelHold" => EventKind::ChannelHold,
+            "ChannelUnhold" => EventKind::ChannelUnhold,
             "BridgeDestroyed" => EventKind::BridgeDestroyed,
             "ApplicationReplaced" => EventKind::ApplicationReplaced,
             "" => return None,

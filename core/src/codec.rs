@@ -1,18 +1,17 @@
 //! Payload bytes into samples and back: G.711, G.722, L16.
 
 mod g711;
+mod g722;
 
 use crate::format::Encoding;
 use crate::pcm;
-use audio_codec::g722::{G722Decoder, G722Encoder};
-use audio_codec::{Decoder as _, Encoder as _};
 
 /// Decodes the payloads of one stream. G.722 is adaptive: a decoder belongs to one stream and hears all of it.
 pub struct Decoder(Decoding);
 
 enum Decoding {
     G711(&'static [i16; 256]),
-    G722(Box<G722Decoder>),
+    G722(Box<g722::Decoder>),
     L16,
 }
 
@@ -20,8 +19,9 @@ enum Decoding {
 pub struct Encoder(Encoded);
 
 enum Encoded {
-    G711(fn(i16) -> u8),
-    G722(Box<G722Encoder>),
+    Pcmu,
+    Pcma,
+    G722(Box<g722::Encoder>),
     L16,
 }
 
@@ -32,7 +32,7 @@ impl Decoder {
         Self(match encoding {
             Encoding::Pcmu => Decoding::G711(&g711::ULAW),
             Encoding::Pcma => Decoding::G711(&g711::ALAW),
-            Encoding::G722 => Decoding::G722(Box::new(G722Decoder::new())),
+            Encoding::G722 => Decoding::G722(Box::new(g722::Decoder::new())),
             Encoding::L16Wideband => Decoding::L16,
         })
     }
@@ -44,14 +44,7 @@ impl Decoder {
                 // The table has an entry for each byte, so none is left out.
                 out.extend(payload.iter().filter_map(|&code| table.get(usize::from(code))));
             }
-            Decoding::G722(g722) => {
-                let start = out.len();
-                out.resize(start + g722.max_decode_samples(payload.len()), 0);
-                let room = out.get_mut(start..).unwrap_or_default();
-                // It fails only where there is too little room, and it said itself how much it wants.
-                let written = g722.decode_into(payload, room).unwrap_or(0);
-                out.truncate(start + written);
-            }
+            Decoding::G722(g722) => g722.decode(payload, out),
             Decoding::L16 => pcm::from_be_bytes(payload, out),
         }
     }
@@ -62,26 +55,20 @@ impl Encoder {
     #[must_use]
     pub fn new(encoding: Encoding) -> Self {
         Self(match encoding {
-            Encoding::Pcmu => Encoded::G711(g711::ulaw),
-            Encoding::Pcma => Encoded::G711(g711::alaw),
-            Encoding::G722 => Encoded::G722(Box::new(G722Encoder::new())),
+            Encoding::Pcmu => Encoded::Pcmu,
+            Encoding::Pcma => Encoded::Pcma,
+            Encoding::G722 => Encoded::G722(Box::new(g722::Encoder::new())),
             Encoding::L16Wideband => Encoded::L16,
         })
     }
 
     /// Appends the payload of `samples`, which are at [`Encoding::sample_rate`]. G.722 makes one byte of two
-    /// samples, so only the last call of a stream may bring an odd number.
+    /// samples: an odd one at the end waits for the next call, and is lost where none comes.
     pub fn encode(&mut self, samples: &[i16], out: &mut Vec<u8>) {
         match &mut self.0 {
-            Encoded::G711(law) => out.extend(samples.iter().map(|&sample| law(sample))),
-            Encoded::G722(g722) => {
-                let start = out.len();
-                out.resize(start + g722.max_encode_bytes(samples.len()), 0);
-                let room = out.get_mut(start..).unwrap_or_default();
-                // It fails only where there is too little room, and it said itself how much it wants.
-                let written = g722.encode_into(samples, room).unwrap_or(0);
-                out.truncate(start + written);
-            }
+            Encoded::Pcmu => out.extend(samples.iter().map(|&sample| g711::ulaw(sample))),
+            Encoded::Pcma => out.extend(samples.iter().map(|&sample| g711::alaw(sample))),
+            Encoded::G722(g722) => g722.encode(samples, out),
             Encoded::L16 => pcm::to_be_bytes(samples, out),
         }
     }

@@ -4,9 +4,12 @@
 //! stands still from the moment the caller is answered. The RTP timestamp is that of the slot: it advances
 //! over a gap and over a missed slot by itself. Resampling and encoding happen when a frame is sent, which
 //! makes a barge-in cheap and leaves the ledger in the model's own samples.
+//!
+//! Where the model and the line speak the same G.711, a frame is sent as the bytes that the model wrote.
 
-use crate::codec::Encoder;
-use crate::format::{Encoding, MODEL_FRAME_SAMPLES, MODEL_RATE, PTIME_MS};
+use crate::codec::{Decoder, Encoder};
+use crate::conceal::{Concealer, Fade};
+use crate::format::{Encoding, ModelFormat, PTIME_MS};
 use crate::pcm;
 use crate::playout::{Playout, bounded};
 use crate::resample::Resampler;
@@ -17,11 +20,10 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-pub use crate::playout::{Interrupted, Pushed};
+pub use crate::playout::{Interrupted, Pushed, Said};
 
-/// How much audio is awaited before a talkspurt begins, and how long it is awaited, in milliseconds. It keeps
-/// a first delta of a few milliseconds from tearing the beginning of a word.
-pub const CUSHION_MS: u64 = 40;
+/// The largest buffers that are kept between two deltas, in bytes. A server may send minutes in one.
+const KEPT_BYTES: usize = 256 * 1024;
 
 /// Base64 as the Realtime API writes it; servers that leave out the padding are understood as well.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -34,7 +36,13 @@ const SLOT: Duration = Duration::from_millis(PTIME_MS);
 /// Everything between a delta of the model and a datagram to Asterisk.
 #[derive(Debug)]
 pub struct Downlink {
+    model: ModelFormat,
+    /// How much audio is awaited before a talkspurt begins, and how long it is awaited.
+    cushion: Duration,
     playout: Playout,
+    /// Of the model's G.711; `None` for its PCM.
+    decoder: Option<Decoder>,
+    concealer: Concealer,
     resampler: Resampler,
     encoder: Encoder,
     rtp: Rtp,
@@ -44,8 +52,13 @@ pub struct Downlink {
     carry: Option<u8>,
     carry_of: (String, u32),
     bytes: Vec<u8>,
-    samples: Vec<i16>,
+    /// A frame as the model wrote it, at the model's rate, at the line's rate, and as it goes out.
+    frame: Vec<u8>,
+    model_samples: Vec<i16>,
+    line_samples: Vec<i16>,
     payload: Vec<u8>,
+    /// How many samples at the end of the last frame, at the model's rate, were fade and silence.
+    silence: usize,
 }
 
 /// What does not change or counts on its own, of the RTP stream.
@@ -75,8 +88,10 @@ enum Talk {
     Beginning { after: Instant },
     /// A talkspurt: a frame in every slot.
     Talking,
-    /// The queue is empty, and the resampler still holds the end of what was in it.
+    /// The queue is empty. One more frame lets the audio fade out and brings the end that the resampler holds.
     Tail,
+    /// The caller cut in. One more frame lets the audio fade out; what comes now is a talkspurt of its own.
+    Cut,
 }
 
 /// A packet that was made.
@@ -106,12 +121,20 @@ impl Grid {
 }
 
 impl Downlink {
-    /// A downlink for what Asterisk takes. SSRC, first sequence number and first timestamp are from `rng`.
+    /// A downlink for what Asterisk takes, from a model that speaks PCM until
+    /// [`Downlink::set_model_format`] says otherwise. A talkspurt begins when `cushion` is queued, or when as
+    /// long was waited, so that uneven deltas do not tear the beginning of a word. SSRC, first sequence number
+    /// and first timestamp are from `rng`.
     #[must_use]
-    pub fn new(to_asterisk: Encoding, rng: &mut Rng) -> Self {
+    pub fn new(to_asterisk: Encoding, cushion: Duration, rng: &mut Rng) -> Self {
+        let model = ModelFormat::default();
         Self {
-            playout: Playout::new(),
-            resampler: Resampler::new(MODEL_RATE, to_asterisk.sample_rate()),
+            model,
+            cushion,
+            playout: Playout::new(model),
+            decoder: None,
+            concealer: Concealer::new(model.sample_rate(), Fade::QUICK),
+            resampler: Resampler::new(model.sample_rate(), to_asterisk.sample_rate()),
             encoder: Encoder::new(to_asterisk),
             rtp: Rtp {
                 encoding: to_asterisk,
@@ -124,13 +147,30 @@ impl Downlink {
             carry: None,
             carry_of: (String::new(), 0),
             bytes: Vec::new(),
-            samples: Vec::new(),
+            frame: Vec::new(),
+            model_samples: Vec::new(),
+            line_samples: Vec::new(),
             payload: Vec::with_capacity(to_asterisk.frame_bytes() + 1),
+            silence: 0,
         }
     }
 
-    /// Takes the `delta` of a `response.output_audio.delta`: base64 of 16-bit little-endian samples at
-    /// [`MODEL_RATE`]. It may come before the start and waits then.
+    /// The format in which the model speaks from now on. What is queued in another one is dropped.
+    pub fn set_model_format(&mut self, model: ModelFormat) {
+        if model == self.model {
+            return;
+        }
+        self.model = model;
+        self.playout = Playout::new(model);
+        self.decoder = model.same_on_the_line().map(Decoder::new);
+        self.concealer = Concealer::new(model.sample_rate(), Fade::QUICK);
+        self.resampler = Resampler::new(model.sample_rate(), self.rtp.encoding.sample_rate());
+        self.talk = Talk::Silent;
+        self.carry = None;
+    }
+
+    /// Takes the `delta` of a `response.output_audio.delta`: base64 of audio in the model's format. It may
+    /// come before the start and waits then.
     pub fn push_base64(&mut self, now: Instant, item_id: &str, content_index: u32, delta: &[u8]) -> Pushed {
         if self.playout.is_muted(item_id) {
             return Pushed::Muted;
@@ -143,23 +183,35 @@ impl Downlink {
         let decoded = BASE64.decode_slice(delta, self.bytes.get_mut(start..).unwrap_or_default());
         let Ok(decoded) = decoded else { return Pushed::BadBase64 };
         self.bytes.truncate(start + decoded);
-        if self.bytes.len() % 2 == 1 {
+        if !self.bytes.len().is_multiple_of(self.model.sample_bytes()) {
             self.carry = self.bytes.pop();
         }
-        self.samples.clear();
-        pcm::from_le_bytes(&self.bytes, &mut self.samples);
-        if self.samples.is_empty() {
+        if self.bytes.is_empty() {
             return Pushed::Queued;
         }
-        let pushed = self.playout.push(item_id, content_index, &self.samples);
+        let pushed = self.playout.push(item_id, content_index, &self.bytes);
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
         self.audio_came(now);
         pushed
+    }
+
+    /// Notes a piece of what the agent says (`response.output_audio_transcript.delta`).
+    pub fn push_text(&mut self, item_id: &str, content_index: u32, text: &str) {
+        self.playout.push_text(item_id, content_index, text);
+    }
+
+    /// Notes that no more text comes of a part of an item (`response.output_audio_transcript.done`).
+    pub fn text_done(&mut self, item_id: &str, content_index: u32, text: &str) {
+        self.playout.text_done(item_id, content_index, text);
     }
 
     /// Notes that the audio of a part of an item is complete (`response.output_audio.done`), so that a short
     /// one is not held back for more.
     pub fn item_done(&mut self, now: Instant, item_id: &str, content_index: u32) {
-        self.take_carry(item_id, content_index);
+        if self.carry_of.0 == bounded(item_id) && self.carry_of.1 == content_index {
+            self.carry = None;
+        }
         self.playout.done(item_id, content_index);
         self.audio_came(now);
     }
@@ -187,7 +239,7 @@ impl Downlink {
         match self.talk {
             Talk::Silent => None,
             Talk::Beginning { after } => self.grid.time_of(self.grid.first_after(after)),
-            Talk::Talking | Talk::Tail => self.grid.time_of(self.grid.next),
+            Talk::Talking | Talk::Tail | Talk::Cut => self.grid.time_of(self.grid.next),
         }
     }
 
@@ -197,30 +249,62 @@ impl Downlink {
         let due = match self.talk {
             Talk::Silent => return None,
             Talk::Beginning { after } => self.grid.first_after(after),
-            Talk::Talking | Talk::Tail => self.grid.next,
+            Talk::Talking | Talk::Tail | Talk::Cut => self.grid.next,
         };
         let slot = self.grid.slot(now).filter(|&slot| slot >= due)?;
         let first_of_talkspurt = matches!(self.talk, Talk::Beginning { .. });
-        self.make_frame();
-        self.payload.clear();
-        self.encoder.encode(&self.samples, &mut self.payload);
+        self.make_payload();
+        self.move_on(now);
         self.rtp.write(first_of_talkspurt, slot, &self.payload, datagram);
         self.grid.next = slot + 1;
         let skipped_slots = u32::try_from(slot - due).unwrap_or(u32::MAX);
         Some(Sent { skipped_slots, first_of_talkspurt })
     }
 
-    /// The caller speaks: drops what is queued and mutes the items that it belongs to. Gives what was cut off;
-    /// `None` if all that the model made was played, and then nothing needs truncating. An item that ran dry
-    /// while more of it is on its way counts as cut off.
+    /// The caller speaks: drops what is queued and mutes the items that it belongs to. If a word was being
+    /// said, the next frame is its fade, and there is no other. Gives what was cut off; `None` if all that the
+    /// model made was played, and then nothing needs truncating. An item that ran dry while more of it is on
+    /// its way counts as cut off.
     pub fn barge_in(&mut self) -> Option<Interrupted> {
-        let playing = self.is_playing();
+        let playing = !matches!(self.talk, Talk::Silent | Talk::Cut);
         // Also when nothing plays: the rest of an item that was outrun must not be heard later.
         let interrupted = self.playout.clear();
-        self.resampler.reset();
-        self.talk = Talk::Silent;
+        self.talk = match self.talk {
+            Talk::Talking | Talk::Tail | Talk::Cut => Talk::Cut,
+            Talk::Silent | Talk::Beginning { .. } => Talk::Silent,
+        };
         self.carry = None;
-        interrupted.filter(|cut| playing || !cut.is_complete)
+        interrupted.filter(|cut| playing || !cut.is_complete || !cut.unheard.is_empty())
+    }
+
+    /// The slot of 20 ms that `now` lies in; `None` before the start.
+    #[must_use]
+    pub fn slot(&self, now: Instant) -> Option<u64> {
+        self.grid.slot(now)
+    }
+
+    /// The audio of the packet that [`Downlink::poll`] made last, at the line's rate, as it went into the
+    /// encoder.
+    #[must_use]
+    pub fn sent_samples(&self) -> &[i16] {
+        if self.passes_through() { &self.model_samples } else { &self.line_samples }
+    }
+
+    /// Mutes an item of which nothing has come yet. Returns whether it was not muted before.
+    pub fn mute(&mut self, item_id: &str) -> bool {
+        self.playout.mute_item(item_id)
+    }
+
+    /// Gives each part of an item once, when all of it was heard that ever will be; see
+    /// [`Playout::next_said`].
+    pub fn next_said(&mut self, is_over: bool) -> Option<Said<'_>> {
+        self.playout.next_said(is_over)
+    }
+
+    /// What was heard of a part of an item up to now; `None` if it is not known, or not any more.
+    #[must_use]
+    pub fn said(&self, item_id: &str, content_index: u32) -> Option<Said<'_>> {
+        self.playout.said(item_id, content_index)
     }
 
     /// Whether the caller hears something, or is about to.
@@ -240,10 +324,11 @@ impl Downlink {
         if self.playout.queued_samples() == 0 {
             return;
         }
-        let enough = self.playout.queued_ms() >= CUSHION_MS || self.playout.is_complete();
+        let cushion = u128::from(self.playout.queued_ms()) >= self.cushion.as_millis();
+        let enough = cushion || self.playout.is_complete();
         self.talk = match self.talk {
             Talk::Silent if enough => Talk::Beginning { after: now },
-            Talk::Silent => Talk::Beginning { after: now + Duration::from_millis(CUSHION_MS) },
+            Talk::Silent => Talk::Beginning { after: now + self.cushion },
             Talk::Beginning { after } if enough => Talk::Beginning { after: now.min(after) },
             // Audio that comes while the tail is due joins on without a seam.
             Talk::Tail => Talk::Talking,
@@ -251,28 +336,60 @@ impl Downlink {
         };
     }
 
-    /// Fills `samples` with the next 20 ms at the line's rate, and moves on when the audio ends.
-    fn make_frame(&mut self) {
-        self.samples.clear();
-        let mut silence = MODEL_FRAME_SAMPLES;
-        if self.talk == Talk::Tail {
-            self.resampler.flush(&mut self.samples);
-            self.talk = Talk::Silent;
+    /// Makes the payload of the next 20 ms, and moves on when the audio ends.
+    fn make_payload(&mut self) {
+        self.payload.clear();
+        self.frame.clear();
+        let fades = self.talk == Talk::Cut;
+        let whole = self.model.frame_bytes() / self.model.sample_bytes();
+        let taken = if fades { 0 } else { self.playout.next_frame(&mut self.frame) };
+        let blends = self.concealer.is_concealing();
+        self.model_samples.clear();
+        match &mut self.decoder {
+            Some(decoder) => decoder.decode(&self.frame, &mut self.model_samples),
+            None => pcm::from_le_bytes(&self.frame, &mut self.model_samples),
+        }
+        self.concealer.hear(&mut self.model_samples);
+        self.concealer.conceal(whole - taken, &mut self.model_samples);
+        if taken == whole && !blends && self.passes_through() {
+            self.payload.extend_from_slice(&self.frame);
         } else {
-            let mut frame = [0; MODEL_FRAME_SAMPLES];
-            silence -= self.playout.next_frame(&mut frame);
-            self.resampler.process(&frame, &mut self.samples);
-            self.talk = Talk::Talking;
+            self.line_samples.clear();
+            self.resampler.process(&self.model_samples, &mut self.line_samples);
+            self.line_samples.resize(self.rtp.encoding.frame_samples(), 0);
+            self.encoder.encode(&self.line_samples, &mut self.payload);
         }
-        self.samples.resize(self.rtp.encoding.frame_samples(), 0);
-        if self.talk == Talk::Talking && self.playout.queued_samples() == 0 {
-            // Silence at the end of the frame as long as the delay has pushed out all of the audio.
-            let delay = self.resampler.delay().as_micros() as usize * MODEL_RATE as usize / 1_000_000;
-            self.talk = if silence < delay { Talk::Tail } else { Talk::Silent };
-            if self.talk == Talk::Silent {
-                self.resampler.reset();
-            }
+        self.silence = whole - taken;
+    }
+
+    /// Where the talkspurt stands after a frame was made.
+    fn move_on(&mut self, now: Instant) {
+        let waiting = self.playout.queued_samples() > 0;
+        // The fade, and as much behind it as pushes out all that the resampler holds.
+        let end = Duration::from_millis(u64::from(Fade::QUICK.silent_ms)) + self.resampler.delay();
+        let faded =
+            self.silence as u128 * 1_000_000 >= end.as_micros() * u128::from(self.model.sample_rate());
+        let (talk, is_cut) = match self.talk {
+            Talk::Cut if waiting => (Talk::Beginning { after: now }, true),
+            Talk::Cut => (Talk::Silent, true),
+            _ if waiting => (Talk::Talking, false),
+            Talk::Tail => (Talk::Silent, false),
+            _ => (if faded { Talk::Silent } else { Talk::Tail }, false),
+        };
+        self.talk = talk;
+        let is_over = !matches!(talk, Talk::Talking | Talk::Tail);
+        if is_over {
+            self.resampler.reset();
         }
+        // A word that ran dry comes back softly; a new one begins as it is.
+        if is_over && (is_cut || self.playout.is_complete()) {
+            self.concealer.reset();
+        }
+    }
+
+    /// Whether a frame goes out as the bytes that the model wrote.
+    fn passes_through(&self) -> bool {
+        self.model.same_on_the_line() == Some(self.rtp.encoding)
     }
 
     fn take_carry(&mut self, item_id: &str, content_index: u32) -> Option<u8> {

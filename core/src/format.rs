@@ -126,12 +126,94 @@ impl Encoding {
         (self.clock_rate() as u64 * PTIME_MS / 1000) as u32
     }
 
+    /// The byte of which a payload of silence consists. G.722 has none: what its bytes mean depends on those before.
+    #[must_use]
+    pub const fn silence_byte(self) -> Option<u8> {
+        match self {
+            Self::Pcmu => Some(0xFF),
+            Self::Pcma => Some(0xD5),
+            Self::G722 => None,
+            Self::L16Wideband => Some(0),
+        }
+    }
+
     /// Payload bytes in a packet of [`PTIME_MS`].
     #[must_use]
     pub const fn frame_bytes(self) -> usize {
         match self {
             Self::Pcmu | Self::Pcma | Self::G722 => 160,
             Self::L16Wideband => 640,
+        }
+    }
+}
+
+/// How audio is written in a message to or from the model (`audio.input.format`, `audio.output.format`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
+pub enum ModelFormat {
+    /// `audio/pcm`: 16 bits, little-endian, mono, 24 kHz, the only rate that the API knows.
+    #[default]
+    Pcm24,
+    /// `audio/pcmu`: ITU-T G.711 µ-law, 8 kHz.
+    Pcmu,
+    /// `audio/pcma`: ITU-T G.711 A-law, 8 kHz.
+    Pcma,
+}
+
+impl ModelFormat {
+    /// All of them, for help texts and tests.
+    pub const ALL: [Self; 3] = [Self::Pcm24, Self::Pcmu, Self::Pcma];
+
+    /// The name in `OPENAI_AUDIO_FORMAT`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pcm24 => "pcm24",
+            Self::Pcmu => "pcmu",
+            Self::Pcma => "pcma",
+        }
+    }
+
+    /// The `type` of the format in the Realtime API.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Pcm24 => "audio/pcm",
+            Self::Pcmu => "audio/pcmu",
+            Self::Pcma => "audio/pcma",
+        }
+    }
+
+    /// Audio samples per second.
+    #[must_use]
+    pub const fn sample_rate(self) -> u32 {
+        match self {
+            Self::Pcm24 => MODEL_RATE,
+            Self::Pcmu | Self::Pcma => 8_000,
+        }
+    }
+
+    /// Bytes of one sample.
+    #[must_use]
+    pub const fn sample_bytes(self) -> usize {
+        match self {
+            Self::Pcm24 => 2,
+            Self::Pcmu | Self::Pcma => 1,
+        }
+    }
+
+    /// Bytes of [`PTIME_MS`].
+    #[must_use]
+    pub const fn frame_bytes(self) -> usize {
+        (self.sample_rate() as u64 * PTIME_MS / 1000) as usize * self.sample_bytes()
+    }
+
+    /// The encoding on the line whose payload is written byte for byte alike; `None` where there is none.
+    #[must_use]
+    pub const fn same_on_the_line(self) -> Option<Encoding> {
+        match self {
+            Self::Pcm24 => None,
+            Self::Pcmu => Some(Encoding::Pcmu),
+            Self::Pcma => Some(Encoding::Pcma),
         }
     }
 }

@@ -1,17 +1,50 @@
-//! Puts the packets of the caller back into their order.
+//! Puts the packets of the caller back into their order, and says how much time is missing between them.
 //!
 //! This is a reorder buffer, not a playout buffer: a packet that is in order comes out at once, and only a
-//! hole in the sequence is waited for. The model takes audio as it comes, so nothing else needs holding.
+//! hole is waited for. The model takes audio as it comes, so nothing else needs holding. How long a hole is
+//! waited for follows the line: where packets overtake one another, as long as the overtaken ones take; where
+//! they are only lost, hardly at all.
 
+use crate::format::Encoding;
 use crate::observe::RtpDrop;
 use crate::rtp::{MAX_DATAGRAM_BYTES, Packet};
 use crate::time::{Duration, Instant};
 
-/// How long the packets behind a hole are held for the missing one, in milliseconds.
-pub const HOLD_MS: u64 = 40;
+/// The longest that the packets behind a hole are held for the missing one, in milliseconds.
+pub const MAX_HOLD_MS: u64 = 60;
 
-/// How many packets are held behind a hole; with as many the hole is given up at once. That is [`HOLD_MS`]
-/// of packets of 10 ms four times over.
+/// How long they are held before anything is known about the line, in milliseconds.
+pub const FIRST_HOLD_MS: u64 = 40;
+
+/// How much longer than the latest overtaken packet took the next one is waited for, in milliseconds.
+pub const HOLD_MARGIN_MS: u64 = 10;
+
+/// With each hole that nothing came for, the hold shrinks by one part in so many.
+const HOLD_DECAY: u32 = 8;
+
+/// How long a packet whose timestamp jumped ahead waits for the next one, in milliseconds. After a stall
+/// Asterisk advances the timestamp by the clock on the wall although no audio is missing, and then its backlog
+/// follows at once (measured on 22.10.1). Where Asterisk numbers the packets itself (slin16), audio that was
+/// lost before it looks the same, but then the next packet takes its time.
+pub const JUMP_PROOF_MS: u64 = 10;
+
+/// The longest jump of the timestamp that is taken for missing time, in milliseconds. A longer one, or one
+/// backwards, says nothing.
+pub const MAX_JUMP_MS: u64 = 5_000;
+
+/// The longest packet that a timestamp is believed about, in milliseconds: a hole that would need longer ones
+/// is measured in packets.
+const LONGEST_PACKET_MS: u64 = 100;
+
+/// After so many jumps in a row, the sender counts its timestamps in units of its own, and they are ignored
+/// until one fits again.
+const JUMPS_BELIEVED: u8 = 3;
+
+/// After so many packets in a row with one timestamp, the sender's timestamps stand still.
+const REPEATS_BELIEVED: u8 = 3;
+
+/// How many packets are held behind a hole; with as many the hole is given up at once. That is [`MAX_HOLD_MS`]
+/// of packets of 10 ms twice over.
 pub const MAX_HELD: usize = 16;
 
 /// From here on a difference of sequence numbers is a restart of the sender, not loss, in packets.
@@ -23,8 +56,12 @@ const REMEMBERED: u64 = u64::BITS as u64;
 /// The buffer. Its memory is fixed: [`MAX_HELD`] slots of [`MAX_DATAGRAM_BYTES`].
 #[derive(Debug)]
 pub struct JitterBuffer {
+    encoding: Encoding,
     slots: Vec<Slot>,
     stream: Option<Stream>,
+    hold: Duration,
+    /// The last hole that was given up: where it lay, and since when it was known.
+    given_up: Option<(core::ops::Range<u64>, Instant)>,
 }
 
 #[derive(Debug)]
@@ -37,6 +74,7 @@ struct Slot {
 #[derive(Clone, Copy, Debug)]
 struct Held {
     sequence: u64,
+    timestamp: u32,
     arrived: Instant,
 }
 
@@ -49,6 +87,16 @@ struct Stream {
     delivered: u64,
     /// After a jump: the number that would prove it to be a restart (RFC 3550 A.1).
     restart: Option<u16>,
+    /// The timestamp that is due; None where any will do: before the first packet, and after missing time.
+    due: Option<u32>,
+    /// Ticks of the last packet.
+    ticks: u32,
+    /// How many packets in a row came in sequence and ahead of the timestamp that was due.
+    jumps: u8,
+    /// The timestamp of the last packet that came out.
+    last: Option<u32>,
+    /// How many packets in a row had it once more.
+    repeats: u8,
 }
 
 /// What comes out.
@@ -56,18 +104,56 @@ struct Stream {
 pub enum Pop {
     /// The next packet; its payload is in the lent buffer.
     Packet,
-    /// Packets that were waited for in vain. They come before the next packet.
-    Lost {
-        /// How many, below [`RESTART_PACKETS`].
+    /// Time for which there is no audio, before the next packet.
+    Missing {
+        /// How many packets were waited for in vain, below [`RESTART_PACKETS`]. It is 0 if the timestamps jump
+        /// and the sequence numbers do not.
         packets: u32,
+        /// How long it is, in units of the RTP clock: by the timestamps where they can be believed, else by the
+        /// packets and the length of the last one.
+        ticks: u32,
     },
 }
 
+/// What the lowest of the held packets waits for.
+#[derive(Clone, Copy, Debug)]
+enum Front {
+    /// Nothing.
+    Due,
+    /// The proof that its timestamp jumped without a loss.
+    Jump { ticks: u32, until: Instant },
+    /// The packets before it.
+    Hole { packets: u64, ticks: u32, until: Instant },
+}
+
 impl Stream {
-    fn begin(packet: &Packet<'_>) -> Self {
+    fn begin(packet: &Packet<'_>, encoding: Encoding) -> Self {
         // Far enough above zero that no packet from before the first one is below it.
         let next = 1 << 32 | u64::from(packet.sequence);
-        Self { ssrc: packet.ssrc, next, delivered: 0, restart: None }
+        let ticks = encoding.frame_ticks();
+        Self {
+            ssrc: packet.ssrc,
+            next,
+            delivered: 0,
+            restart: None,
+            due: None,
+            ticks,
+            jumps: 0,
+            last: None,
+            repeats: 0,
+        }
+    }
+
+    /// Whether a packet that is next in sequence is the last one once more, under a number of its own: that is
+    /// how Asterisk passes on what came twice where it numbers the packets itself (slin16; measured on 22.10.1).
+    /// A sender whose timestamps stand still is not silenced by it.
+    fn is_repeat(&mut self, sequence: u64, timestamp: u32) -> bool {
+        let is_last = sequence == self.next && self.due.is_some() && self.last == Some(timestamp);
+        let is_repeat = is_last && self.repeats < REPEATS_BELIEVED;
+        if is_repeat {
+            self.repeats += 1;
+        }
+        is_repeat
     }
 
     fn advance(&mut self, by: u64, delivered: bool) {
@@ -80,20 +166,26 @@ impl Stream {
         let age = self.next.wrapping_sub(1).wrapping_sub(sequence);
         age < REMEMBERED && self.delivered >> age & 1 == 1
     }
-}
 
-impl Default for JitterBuffer {
-    fn default() -> Self {
-        Self::new()
+    /// How far the timestamp is ahead of the one that is due, if it is and by at most `most` ticks.
+    fn jump(&self, timestamp: u32, most: u64) -> Option<u32> {
+        let ahead = timestamp.wrapping_sub(self.due?);
+        (ahead > 0 && u64::from(ahead) <= most).then_some(ahead)
     }
 }
 
 impl JitterBuffer {
-    /// An empty buffer. The first packet decides where the sequence begins.
+    /// An empty buffer for packets of `encoding`. The first packet decides where the sequence begins.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(encoding: Encoding) -> Self {
         let slot = || Slot { held: None, payload: Vec::with_capacity(MAX_DATAGRAM_BYTES) };
-        Self { slots: core::iter::repeat_with(slot).take(MAX_HELD).collect(), stream: None }
+        Self {
+            encoding,
+            slots: core::iter::repeat_with(slot).take(MAX_HELD).collect(),
+            stream: None,
+            hold: Duration::from_millis(FIRST_HOLD_MS),
+            given_up: None,
+        }
     }
 
     /// Takes a packet. Another SSRC begins a new stream at once. A jump of [`RESTART_PACKETS`] or more does so
@@ -105,67 +197,169 @@ impl JitterBuffer {
     /// `Duplicate` if the packet is here or was delivered, `Late` if its turn is over, or if [`MAX_HELD`]
     /// packets are waiting because nobody called [`JitterBuffer::pop`].
     pub fn push(&mut self, now: Instant, packet: &Packet<'_>) -> Result<(), RtpDrop> {
-        let sequence = self.place(packet)?;
+        let sequence = self.place(now, packet)?;
         if self.held().any(|held| held.sequence == sequence) {
             return Err(RtpDrop::Duplicate);
         }
         let free = self.slots.iter_mut().find(|slot| slot.held.is_none()).ok_or(RtpDrop::Late)?;
-        free.held = Some(Held { sequence, arrived: now });
+        free.held = Some(Held { sequence, timestamp: packet.timestamp, arrived: now });
         free.payload.clear();
         free.payload.extend_from_slice(packet.payload.get(..MAX_DATAGRAM_BYTES).unwrap_or(packet.payload));
+        let overtook = self.held().filter(|held| held.sequence > sequence).map(|held| held.arrived).min();
+        if let Some(since) = overtook {
+            self.learn_lateness(now.since(since));
+        }
         Ok(())
     }
 
-    /// Gives the next packet that is due: one in order at once, one behind a hole after [`HOLD_MS`]. Replaces
-    /// what is in `payload` when it says [`Pop::Packet`]. To be called until `None`; it gives at most two
-    /// answers for each packet held.
+    /// Gives the next packet that is due: one in order at once, one behind a hole after [`JitterBuffer::hold`],
+    /// one whose timestamp jumped after [`JUMP_PROOF_MS`] or together with the next. Replaces what is in
+    /// `payload` when it says [`Pop::Packet`]. To be called until `None`; it gives at most two answers for each
+    /// packet held.
     ///
-    /// A hole is given up only when `timer` says that every datagram that had arrived was pushed, or when
-    /// nothing more can be held.
+    /// Nothing is given up unless `timer` says that every datagram that had arrived was pushed, or nothing more
+    /// can be held.
     pub fn pop(&mut self, now: Instant, timer: bool, payload: &mut Vec<u8>) -> Option<Pop> {
-        let may_release = timer || self.held().count() >= MAX_HELD;
-        let due = may_release && self.deadline().is_some_and(|deadline| deadline <= now);
-        let stream = self.stream.as_mut()?;
-        let first =
-            self.slots.iter_mut().min_by_key(|slot| slot.held.map_or(u64::MAX, |held| held.sequence))?;
-        let held = first.held?;
-        let hole = held.sequence.saturating_sub(stream.next);
-        if hole == 0 {
-            payload.clear();
-            payload.extend_from_slice(&first.payload);
-            first.held = None;
-            stream.advance(1, true);
-            Some(Pop::Packet)
-        } else if due {
-            stream.advance(hole, false);
-            Some(Pop::Lost { packets: u32::try_from(hole).unwrap_or(u32::MAX) })
-        } else {
-            None
+        let (held, front) = self.front()?;
+        match front {
+            Front::Due if self.drop_repeat(held) => self.pop(now, timer, payload),
+            Front::Due => {
+                self.deliver(held, payload);
+                Some(Pop::Packet)
+            }
+            Front::Jump { ticks, until } if timer && until <= now => {
+                let stream = self.stream.as_mut()?;
+                stream.due = None;
+                stream.jumps = stream.jumps.saturating_add(1);
+                Some(Pop::Missing { packets: 0, ticks })
+            }
+            Front::Hole { packets, ticks, until } if (timer || self.is_full()) && until <= now => {
+                self.hold -= self.hold / HOLD_DECAY;
+                let known_since = self.held().map(|held| held.arrived).min()?;
+                let stream = self.stream.as_mut()?;
+                self.given_up = Some((stream.next..held.sequence, known_since));
+                stream.advance(packets, false);
+                stream.due = None;
+                Some(Pop::Missing { packets: u32::try_from(packets).unwrap_or(u32::MAX), ticks })
+            }
+            Front::Jump { .. } | Front::Hole { .. } => None,
         }
     }
 
     /// When [`JitterBuffer::pop`] next has something to give without a further packet: at once if one is in
-    /// order, else when the hole before the held ones is given up. `None` while nothing is held.
+    /// order, else when what is missing before the held ones is given up. `None` while nothing is held.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let next = self.stream?.next;
-        let since = self.held().map(|held| held.arrived).min()?;
-        let waiting = self.held().all(|held| held.sequence != next) && self.held().count() < MAX_HELD;
-        Some(if waiting { since + Duration::from_millis(HOLD_MS) } else { since })
+        self.front().map(|(held, front)| match front {
+            Front::Due => held.arrived,
+            Front::Jump { until, .. } | Front::Hole { until, .. } => until,
+        })
+    }
+
+    /// How long a hole is waited for now, at most [`MAX_HOLD_MS`].
+    #[must_use]
+    pub const fn hold(&self) -> Duration {
+        self.hold
+    }
+
+    /// Throws away what is held and begins anew with the next packet. What the line is like is not forgotten.
+    pub fn reset(&mut self) {
+        self.stream = None;
+        self.given_up = None;
+        self.slots.iter_mut().for_each(|slot| slot.held = None);
     }
 
     fn held(&self) -> impl Iterator<Item = Held> + '_ {
         self.slots.iter().filter_map(|slot| slot.held)
     }
 
+    fn is_full(&self) -> bool {
+        self.held().count() >= MAX_HELD
+    }
+
+    fn ticks_of(&self, millis: u64) -> u64 {
+        u64::from(self.encoding.clock_rate()) * millis / 1000
+    }
+
+    fn front(&self) -> Option<(Held, Front)> {
+        let stream = self.stream.as_ref()?;
+        let first = self.held().min_by_key(|held| held.sequence)?;
+        let packets = first.sequence.saturating_sub(stream.next);
+        if packets > 0 {
+            let most = self.ticks_of(MAX_JUMP_MS.min(packets * LONGEST_PACKET_MS));
+            let by_time = stream.jump(first.timestamp, most).filter(|_| stream.jumps < JUMPS_BELIEVED);
+            let ticks = by_time.unwrap_or((packets as u32).saturating_mul(stream.ticks));
+            let since = self.held().map(|held| held.arrived).min()?;
+            let until = if self.is_full() { since } else { since + self.hold };
+            return Some((first, Front::Hole { packets, ticks, until }));
+        }
+        // The same packet once more under the next number proves nothing.
+        let follows = |held: &Held| held.sequence == first.sequence + 1 && held.timestamp != first.timestamp;
+        let is_followed = self.held().any(|held| follows(&held));
+        let is_settled = is_followed || self.is_full() || stream.jumps >= JUMPS_BELIEVED;
+        Some(match stream.jump(first.timestamp, self.ticks_of(MAX_JUMP_MS)) {
+            Some(ticks) if !is_settled => {
+                let until = first.arrived + Duration::from_millis(JUMP_PROOF_MS);
+                (first, Front::Jump { ticks, until })
+            }
+            _ => (first, Front::Due),
+        })
+    }
+
+    /// Throws a held packet away if it is the last one once more under a number of its own. As many packets can
+    /// be thrown away as are held.
+    fn drop_repeat(&mut self, held: Held) -> bool {
+        let Some(stream) = self.stream.as_mut().filter(|stream| stream.last == Some(held.timestamp)) else {
+            return false;
+        };
+        let is_repeat = stream.is_repeat(held.sequence, held.timestamp);
+        if is_repeat {
+            stream.advance(1, true);
+            let same = |slot: &&mut Slot| slot.held.is_some_and(|other| other.sequence == held.sequence);
+            self.slots.iter_mut().filter(same).for_each(|slot| slot.held = None);
+        }
+        is_repeat
+    }
+
+    fn deliver(&mut self, held: Held, payload: &mut Vec<u8>) {
+        let most = self.ticks_of(MAX_JUMP_MS);
+        let is_it = |slot: &&mut Slot| slot.held.is_some_and(|other| other.sequence == held.sequence);
+        let (Some(stream), Some(slot)) = (&mut self.stream, self.slots.iter_mut().find(is_it)) else {
+            return;
+        };
+        payload.clear();
+        payload.extend_from_slice(&slot.payload);
+        slot.held = None;
+        if stream.due.is_some() {
+            let has_jumped = stream.jump(held.timestamp, most).is_some();
+            stream.jumps = if has_jumped { stream.jumps.saturating_add(1) } else { 0 };
+        }
+        stream.ticks =
+            self.encoding.frame_ticks() * payload.len() as u32 / self.encoding.frame_bytes() as u32;
+        if stream.last != Some(held.timestamp) {
+            stream.repeats = 0;
+        }
+        stream.last = Some(held.timestamp);
+        stream.due = Some(held.timestamp.wrapping_add(stream.ticks));
+        stream.advance(1, true);
+    }
+
+    fn learn_lateness(&mut self, lateness: Duration) {
+        let wanted = lateness.saturating_add(Duration::from_millis(HOLD_MARGIN_MS));
+        self.hold = self.hold.max(wanted).min(Duration::from_millis(MAX_HOLD_MS));
+    }
+
     /// The unwrapped sequence number of the packet, or why it is not wanted.
-    fn place(&mut self, packet: &Packet<'_>) -> Result<u64, RtpDrop> {
+    fn place(&mut self, now: Instant, packet: &Packet<'_>) -> Result<u64, RtpDrop> {
+        let next = self.stream.map(|stream| stream.next);
+        let is_next_held = self.held().any(|held| Some(held.sequence) == next);
         let Some(stream) = self.stream.as_mut().filter(|stream| stream.ssrc == packet.ssrc) else {
             return Ok(self.restart(packet));
         };
         // The low half of the difference, read as signed, is the shorter way round (RFC 3550 A.1).
         let ahead = packet.sequence.wrapping_sub(stream.next as u16).cast_signed();
-        if ahead.unsigned_abs() >= RESTART_PACKETS {
+        // So far back no packet is remembered any more, and none is that late.
+        if ahead.unsigned_abs() >= RESTART_PACKETS || ahead < -(REMEMBERED as i16) {
             if stream.restart == Some(packet.sequence) {
                 return Ok(self.restart(packet));
             }
@@ -175,201 +369,28 @@ impl JitterBuffer {
         stream.restart = None;
         let sequence = stream.next.wrapping_add_signed(i64::from(ahead));
         if ahead >= 0 {
-            Ok(sequence)
-        } else if stream.was_delivered(sequence) {
-            Err(RtpDrop::Duplicate)
-        } else {
-            Err(RtpDrop::Late)
+            if !is_next_held && stream.is_repeat(sequence, packet.timestamp) {
+                stream.advance(1, true);
+                return Err(RtpDrop::Duplicate);
+            }
+            return Ok(sequence);
         }
+        if stream.was_delivered(sequence) {
+            return Err(RtpDrop::Duplicate);
+        }
+        if let Some((_, since)) = self.given_up.as_ref().filter(|(hole, _)| hole.contains(&sequence)) {
+            self.learn_lateness(now.since(*since));
+        }
+        Err(RtpDrop::Late)
     }
 
     fn restart(&mut self, packet: &Packet<'_>) -> u64 {
-        let stream = Stream::begin(packet);
+        self.reset();
+        let stream = Stream::begin(packet, self.encoding);
         self.stream = Some(stream);
-        self.slots.iter_mut().for_each(|slot| slot.held = None);
         stream.next
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const SSRC: u32 = 0xA57E;
-
-    fn packet(sequence: u16, payload: &[u8]) -> Packet<'_> {
-        Packet { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: SSRC, payload }
-    }
-
-    fn at(millis: u64) -> Instant {
-        Instant::from_millis(millis)
-    }
-
-    /// A buffer and what it says: "5" for a packet (its payload is its sequence number), "lost 2" for a hole.
-    #[derive(Default)]
-    struct Line(JitterBuffer);
-
-    impl Line {
-        fn push(&mut self, millis: u64, sequence: u16) -> Result<(), RtpDrop> {
-            self.0.push(at(millis), &packet(sequence, &sequence.to_be_bytes()))
-        }
-
-        fn pop_all(&mut self, millis: u64) -> Vec<String> {
-            let mut payload = Vec::new();
-            let mut said = Vec::new();
-            while let Some(pop) = self.0.pop(at(millis), true, &mut payload) {
-                said.push(match pop {
-                    Pop::Packet => u16::from_be_bytes(payload[..].try_into().unwrap()).to_string(),
-                    Pop::Lost { packets } => format!("lost {packets}"),
-                });
-            }
-            said
-        }
-
-        fn hear(&mut self, millis: u64, sequence: u16) -> Vec<String> {
-            assert_eq!(self.push(millis, sequence), Ok(()), "packet {sequence}");
-            self.pop_all(millis)
-        }
-    }
-
-    #[test]
-    fn on_a_clean_line_each_packet_comes_out_at_once() {
-        let mut line = Line::default();
-        for n in 0..200u16 {
-            assert_eq!(
-                line.hear(u64::from(n) * 20, 65_500u16.wrapping_add(n)),
-                [65_500u16.wrapping_add(n).to_string()]
-            );
-            assert_eq!(line.0.deadline(), None);
-        }
-    }
-
-    #[test]
-    fn an_overtaken_packet_is_waited_for() {
-        let mut line = Line::default();
-        line.hear(0, 10);
-        assert!(line.hear(20, 12).is_empty());
-        assert_eq!(line.0.deadline(), Some(at(60)));
-        assert!(line.pop_all(59).is_empty());
-        assert_eq!(line.hear(59, 11), ["11", "12"]);
-        assert_eq!(line.0.deadline(), None);
-    }
-
-    #[test]
-    fn a_hole_is_given_up_after_the_hold_and_what_comes_then_is_late() {
-        let mut line = Line::default();
-        line.hear(0, 10);
-        line.hear(20, 13);
-        line.hear(40, 14);
-        assert_eq!(line.pop_all(60), ["lost 2", "13", "14"]);
-        assert_eq!(line.push(61, 12), Err(RtpDrop::Late));
-        assert_eq!(line.push(61, 13), Err(RtpDrop::Duplicate));
-        assert_eq!(line.hear(80, 15), ["15"]);
-    }
-
-    #[test]
-    fn two_holes_are_waited_for_each_from_its_own_packets() {
-        let mut line = Line::default();
-        line.hear(0, 10);
-        line.hear(20, 12);
-        line.hear(50, 14);
-        assert_eq!(line.pop_all(60), ["lost 1", "12"]);
-        assert_eq!(line.0.deadline(), Some(at(90)));
-        assert_eq!(line.pop_all(90), ["lost 1", "14"]);
-    }
-
-    #[test]
-    fn a_packet_that_comes_twice_is_taken_once() {
-        let mut line = Line::default();
-        line.hear(0, 10);
-        assert_eq!(line.push(1, 10), Err(RtpDrop::Duplicate));
-        line.hear(20, 12);
-        assert_eq!(line.push(21, 12), Err(RtpDrop::Duplicate));
-    }
-
-    #[test]
-    fn the_sequence_wraps_with_a_hole_across_the_end() {
-        let mut line = Line::default();
-        line.hear(0, 65_534);
-        assert!(line.hear(20, 0).is_empty());
-        assert_eq!(line.hear(30, 65_535), ["65535", "0"]);
-        assert_eq!(line.push(31, 65_534), Err(RtpDrop::Duplicate));
-    }
-
-    #[test]
-    fn another_ssrc_is_another_stream() {
-        let mut line = Line::default();
-        line.hear(0, 10);
-        line.hear(20, 12);
-        let other = Packet { ssrc: 1, ..packet(40_000, &[0, 1]) };
-        assert_eq!(line.0.push(at(25), &other), Ok(()));
-        assert_eq!(line.pop_all(25), ["1"], "the held packet of the old stream is gone");
-        assert_eq!(line.0.deadline(), None);
-    }
-
-    #[test]
-    fn a_jump_is_believed_when_the_next_packet_confirms_it() {
-        for jump in [RESTART_PACKETS + 1, 30_000, 0u16.wrapping_sub(RESTART_PACKETS + 3)] {
-            let mut line = Line::default();
-            line.hear(0, 10);
-            let there = 11u16.wrapping_add(jump);
-            assert_eq!(line.push(20, there), Err(RtpDrop::Late));
-            assert_eq!(line.hear(25, 11), ["11"], "one stray packet changes nothing");
-            let after = there.wrapping_add(1);
-            assert_eq!(line.push(40, after), Err(RtpDrop::Late), "not in sequence: a good one came between");
-            assert_eq!(line.hear(60, after.wrapping_add(1)), [after.wrapping_add(1).to_string()]);
-        }
-    }
-
-    #[test]
-    fn a_long_burst_of_loss_is_loss() {
-        let mut line = Line::default();
-        line.hear(0, 10);
-        line.hear(20, 10 + RESTART_PACKETS);
-        assert_eq!(line.pop_all(60), ["lost 999", "1010"]);
-    }
-
-    #[test]
-    fn a_full_buffer_gives_the_hole_up_at_once() {
-        let mut line = Line::default();
-        line.hear(0, 10);
-        for n in 0..MAX_HELD as u16 - 1 {
-            assert!(line.hear(1, 12 + n).is_empty());
-        }
-        assert_eq!(line.hear(1, 40).len(), MAX_HELD, "one hole, and all but the one behind the second");
-        assert_eq!(line.0.deadline(), Some(at(41)));
-    }
-
-    #[test]
-    fn who_never_pops_is_told_and_costs_no_memory() {
-        let mut line = Line::default();
-        let refused = (0..100).filter(|&n| line.push(0, n) == Err(RtpDrop::Late)).count();
-        assert_eq!(refused, 100 - MAX_HELD);
-    }
-
-    proptest! {
-        /// Whatever order, loss and duplication: what comes out ascends, each packet at most once, and packets
-        /// and losses together account for the whole range.
-        #[test]
-        fn what_comes_out_is_in_order_and_accounted_for(
-            first: u16, order in proptest::collection::vec((0u16..300, 0u64..30), 1..300),
-        ) {
-            let mut line = Line::default();
-            let mut now = 0;
-            let mut expected = None;
-            for (n, wait) in order {
-                now += wait;
-                let _ = line.push(now, first.wrapping_add(n));
-                for said in line.pop_all(now) {
-                    let next: u16 = expected.unwrap_or_else(|| said.parse().unwrap());
-                    expected = Some(match said.strip_prefix("lost ") {
-                        Some(lost) => next.wrapping_add(lost.parse::<u16>().unwrap()),
-                        None => { prop_assert_eq!(said.parse::<u16>().unwrap(), next); next.wrapping_add(1) }
-                    });
-                }
-                prop_assert!(line.0.deadline().is_none_or(|due| due > at(now)), "after popping, a deadline is ahead");
-            }
-        }
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | 0 values | [`time`], [`id`], [`rng`], [`actions`], [`format`](mod@format), [`settings`], [`fault`], [`outcome`], [`wake`], [`uri`], [`observe`] |
 //! | 1 codecs between bytes and values, no state | [`json`], [`ari`], [`realtime`], [`rtp`], [`pcm`] |
-//! | 2 media | [`jitter`], [`resample`], [`codec`], [`playout`], [`uplink`], [`downlink`] |
+//! | 2 media | [`jitter`], [`resample`], [`codec`], [`conceal`], [`echo`], [`meter`], [`transcript`], [`playout`], [`uplink`], [`downlink`] |
 //! | 3 machines | [`call`], [`switchboard`] |
 //! | 4 services | [`config`], [`metrics`], [`admin`], [`http`], [`ports`], [`check`], `sim` (feature) |
 #![forbid(unsafe_code)]
@@ -29,8 +29,10 @@ pub mod ari;
 pub mod call;
 pub mod check;
 pub mod codec;
+pub mod conceal;
 pub mod config;
 pub mod downlink;
+pub mod echo;
 pub mod fault;
 pub mod format;
 mod holding;
@@ -38,6 +40,7 @@ pub mod http;
 pub mod id;
 pub mod jitter;
 pub mod json;
+pub mod meter;
 pub mod metrics;
 pub mod observe;
 pub mod outcome;
@@ -53,6 +56,7 @@ pub mod settings;
 pub mod sim;
 pub mod switchboard;
 pub mod time;
+pub mod transcript;
 pub mod uplink;
 pub mod uri;
 pub mod wake;

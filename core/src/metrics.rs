@@ -1,7 +1,7 @@
 //! Observations become counters, and counters become text for Prometheus.
 
 use crate::call::EndReason;
-use crate::observe::{Observation, Refusal, RtpDrop};
+use crate::observe::{BadInput, Observation, Refusal, RtpDrop};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
 
 /// The media type of what [`Metrics::encode`] gives (OpenMetrics 1.0 §"Text format").
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -38,8 +39,12 @@ pub struct Metrics {
     rtp_lost: Counter,
     rtp_dropped: Dropped,
     port_busy: Counter,
+    bad_input: Family<Labels, Counter>,
+    concealed: Counter<f64, AtomicU64>,
     barge_ins: Counter,
+    echoes: Counter,
     late_slots: Counter,
+    playout_dropped: Counter<f64, AtomicU64>,
     ari_connected: Gauge,
 }
 
@@ -53,6 +58,7 @@ struct Dropped {
     duplicate: Counter,
     late: Counter,
     early: Counter,
+    held: Counter,
 }
 
 impl Default for Metrics {
@@ -77,8 +83,12 @@ impl Metrics {
             rtp_lost: Counter::default(),
             rtp_dropped: Dropped::new(&dropped),
             port_busy: Counter::default(),
+            bad_input: Family::default(),
+            concealed: Counter::default(),
             barge_ins: Counter::default(),
+            echoes: Counter::default(),
             late_slots: Counter::default(),
+            playout_dropped: Counter::default(),
             ari_connected: Gauge::default(),
         };
         // Every status is there with a zero before it first happens: Prometheus does not see an increase from
@@ -86,6 +96,9 @@ impl Metrics {
         let refused = [Refusal::TooManyCalls, Refusal::Stopping].map(Refusal::label);
         for status in EndReason::ALL.map(EndReason::label).into_iter().chain(refused).chain([PANICKED]) {
             drop(metrics.calls.get_or_create(&[("status", status)]));
+        }
+        for what in BadInput::ALL.map(BadInput::label) {
+            drop(metrics.bad_input.get_or_create(&[("what", what)]));
         }
         metrics.registered(dropped)
     }
@@ -110,6 +123,22 @@ impl Metrics {
         r.register("rtp_packets_lost", "Packets of callers that never came", self.rtp_lost.clone());
         r.register("rtp_packets_dropped", "Datagrams that came and were not used", dropped);
         r.register("rtp_port_busy", "Media ports that another process was found on", self.port_busy.clone());
+        r.register(
+            "concealed_seconds",
+            "Audio of callers that was missing and was made up",
+            self.concealed.clone(),
+        );
+        r.register("bad_input", "What a peer sent that could not be read", self.bad_input.clone());
+        r.register(
+            "echoes_ignored",
+            "Turns that were found to be the agent's own voice (BARGE_IN=guarded)",
+            self.echoes.clone(),
+        );
+        r.register(
+            "playout_dropped_seconds",
+            "Audio of the agent that exceeded what a call may hold",
+            self.playout_dropped.clone(),
+        );
         r.register("barge_ins", "Times that a caller interrupted the agent", self.barge_ins.clone());
         r.register(
             "playout_late_slots",
@@ -129,8 +158,16 @@ impl Metrics {
             Observation::RtpOut => bump(&self.rtp_out, 1),
             Observation::RtpDropped(why) => bump(self.rtp_dropped.of(why), 1),
             Observation::RtpLost { packets } => bump(&self.rtp_lost, packets),
+            Observation::Concealed { millis } => {
+                self.concealed.inc_by(f64::from(millis) / 1000.0);
+            }
             Observation::PlayoutLate { slots } => bump(&self.late_slots, slots),
+            Observation::PlayoutFull { dropped_ms } => {
+                self.playout_dropped.inc_by(dropped_ms as f64 / 1000.0);
+            }
+            Observation::BadInput(what) => bump(&self.bad_input.get_or_create(&[("what", what.label())]), 1),
             Observation::BargeIn { .. } => bump(&self.barge_ins, 1),
+            Observation::EchoIgnored => bump(&self.echoes, 1),
             Observation::FirstAudio { latency } => self.latency.observe(latency.as_secs_f64()),
             Observation::CallStarted => {
                 self.active.inc();
@@ -158,10 +195,12 @@ impl Metrics {
             | Observation::SpeechStarted
             | Observation::SpeechStopped
             | Observation::ResponseDone { .. }
-            | Observation::PlayoutFull { .. }
+            | Observation::PlayoutFullBegan
+            | Observation::FormatRefused { .. }
+            | Observation::Held { .. }
+            | Observation::BadInputBegan(_)
             | Observation::RealtimeError { .. }
             | Observation::RealtimeDown { .. }
-            | Observation::BadInput { .. }
             | Observation::AriRefused { .. }
             | Observation::AriNoReply { .. }
             | Observation::MediaDown { .. }
@@ -202,6 +241,7 @@ impl Dropped {
             duplicate: counter(RtpDrop::Duplicate),
             late: counter(RtpDrop::Late),
             early: counter(RtpDrop::Early),
+            held: counter(RtpDrop::Held),
         }
     }
 
@@ -213,6 +253,7 @@ impl Dropped {
             RtpDrop::Duplicate => &self.duplicate,
             RtpDrop::Late => &self.late,
             RtpDrop::Early => &self.early,
+            RtpDrop::Held => &self.held,
         }
     }
 }
@@ -263,6 +304,10 @@ mod tests {
             "ari_bridge_rtp_packets_dropped_total{reason=\"stranger\"}",
             "ari_bridge_rtp_packets_lost_total",
             "ari_bridge_barge_ins_total",
+            "ari_bridge_bad_input_total{what=\"audio_delta\"}",
+            "ari_bridge_echoes_ignored_total",
+            "ari_bridge_concealed_seconds_total",
+            "ari_bridge_playout_dropped_seconds_total",
             "ari_bridge_playout_late_slots_total",
             "ari_bridge_ari_connected",
             "ari_bridge_rtp_port_busy_total",
@@ -307,6 +352,12 @@ mod tests {
             Observation::RtpLost { packets: 7 },
             Observation::PlayoutLate { slots: 3 },
             Observation::BargeIn { heard_ms: 100, dropped_ms: 900 },
+            Observation::EchoIgnored,
+            Observation::Concealed { millis: 250 },
+            Observation::BadInput(BadInput::AudioDelta),
+            Observation::BadInputBegan(BadInput::AudioDelta),
+            Observation::PlayoutFull { dropped_ms: 1500 },
+            Observation::PlayoutFullBegan,
             Observation::FirstAudio { latency: Duration::from_millis(450) },
         ] {
             metrics.observe(&observation);
@@ -321,6 +372,10 @@ mod tests {
             ("rtp_packets_lost_total", 7.0),
             ("playout_late_slots_total", 3.0),
             ("barge_ins_total", 1.0),
+            ("echoes_ignored_total", 1.0),
+            ("concealed_seconds_total", 0.25),
+            ("bad_input_total{what=\"audio_delta\"}", 1.0),
+            ("playout_dropped_seconds_total", 1.5),
             ("rtp_port_busy_total", 1.0),
             ("openai_latency_seconds_sum", 0.45),
             ("openai_latency_seconds_bucket{le=\"0.4\"}", 0.0),

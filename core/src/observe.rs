@@ -4,6 +4,7 @@
 //! from them are safe to keep.
 
 use crate::fault::IoFault;
+use crate::format::ModelFormat;
 use crate::outcome::{EndReason, Outcome};
 use crate::time::Duration;
 use core::fmt;
@@ -81,6 +82,8 @@ pub enum RtpDrop {
     Late,
     /// Nobody listens yet: the caller is not answered or the session is not ready.
     Early,
+    /// The caller has put us on hold: what Asterisk sends meanwhile is music.
+    Held,
 }
 
 impl RtpDrop {
@@ -94,17 +97,59 @@ impl RtpDrop {
             Self::Duplicate => "duplicate",
             Self::Late => "late",
             Self::Early => "early",
+            Self::Held => "held",
         }
     }
 }
 
-/// Which peer sent something that could not be read.
+/// What a peer sent that could not be read and was ignored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Peer {
-    /// Asterisk's REST interface.
-    Ari,
-    /// The Realtime server.
-    Realtime,
+pub enum BadInput {
+    /// An event of ARI that is not one.
+    AriEvent,
+    /// The event that began the call.
+    StasisStart,
+    /// A message of the Realtime server that is not an event.
+    RealtimeEvent,
+    /// Audio of the Realtime server that is not base64.
+    AudioDelta,
+}
+
+impl BadInput {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::AriEvent, Self::StasisStart, Self::RealtimeEvent, Self::AudioDelta];
+
+    /// The value of the label `what` in the metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::AriEvent => "ari_event",
+            Self::StasisStart => "stasis_start",
+            Self::RealtimeEvent => "realtime_event",
+            Self::AudioDelta => "audio_delta",
+        }
+    }
+}
+
+/// Which of the kinds of a thing that may happen many times a second were told already: a line in the log for
+/// the first, the metrics for the rest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Once(u32);
+
+impl Once {
+    /// Whether this is the first of its kind; `kind` is below 32.
+    pub const fn is_first(&mut self, kind: u32) -> bool {
+        let bit = 1 << (kind % u32::BITS);
+        let is_first = self.0 & bit == 0;
+        self.0 |= bit;
+        is_first
+    }
+
+    /// What there is to tell of something that could not be read.
+    pub fn bad_input(&mut self, what: BadInput) -> impl Iterator<Item = Observation> + use<> {
+        let began = self.is_first(what as u32).then_some(Observation::BadInputBegan(what));
+        began.into_iter().chain([Observation::BadInput(what)])
+    }
 }
 
 /// What a machine tells. `Display` is the line in the log, [`Observation::severity`] its level.
@@ -140,6 +185,11 @@ pub enum Observation {
         /// How many.
         packets: u32,
     },
+    /// Audio of the caller was missing, and what stands in for it was made up.
+    Concealed {
+        /// How much, in milliseconds.
+        millis: u32,
+    },
     /// The playout was so late that slots of the 20 ms grid were skipped.
     PlayoutLate {
         /// How many.
@@ -173,6 +223,8 @@ pub enum Observation {
         /// How much was dropped, in milliseconds.
         dropped_ms: u64,
     },
+    /// The first audio of the call that was dropped so; what is dropped later is only counted.
+    PlayoutFullBegan,
     /// The server reported an error and keeps the session.
     RealtimeError {
         /// Its code, or its type if it has none.
@@ -191,12 +243,21 @@ pub enum Observation {
         /// What broke.
         fault: Option<IoFault>,
     },
-    /// A message could not be read and was ignored.
-    BadInput {
-        /// Whose.
-        peer: Peer,
-        /// What it was supposed to be.
-        what: Label,
+    /// Something could not be read and was ignored.
+    BadInput(BadInput),
+    /// The first of its kind in the call; later ones are only counted.
+    BadInputBegan(BadInput),
+    /// The server does not speak the format that was asked for; PCM is spoken instead.
+    FormatRefused {
+        /// The format.
+        format: ModelFormat,
+    },
+    /// What the server took for a caller was the agent's own voice.
+    EchoIgnored,
+    /// The caller put the call on hold, or came back.
+    Held {
+        /// Whether it is on hold now.
+        is_held: bool,
     },
     /// A request to ARI was refused.
     AriRefused {
@@ -271,17 +332,26 @@ impl Observation {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
-            Self::RtpIn | Self::RtpOut | Self::RtpDropped(_) => Severity::Count,
+            Self::RtpIn
+            | Self::RtpOut
+            | Self::RtpDropped(_)
+            | Self::BadInput(_)
+            | Self::Concealed { .. }
+            | Self::PlayoutFull { .. } => Severity::Count,
             Self::RtpLost { .. } | Self::PlayoutLate { .. } | Self::SpeechStarted | Self::SpeechStopped => {
                 Severity::Debug
             }
-            Self::RtpDropBegan(RtpDrop::Late | RtpDrop::Duplicate | RtpDrop::Early) => Severity::Debug,
+            Self::RtpDropBegan(RtpDrop::Late | RtpDrop::Duplicate | RtpDrop::Early | RtpDrop::Held) => {
+                Severity::Debug
+            }
             Self::CallStarted
             | Self::MediaReady { .. }
             | Self::SessionReady { .. }
             | Self::Answered { .. }
             | Self::FirstAudio { .. }
             | Self::BargeIn { .. }
+            | Self::EchoIgnored
+            | Self::Held { .. }
             | Self::Ending(EndReason::CallerHungUp | EndReason::MaxDuration | EndReason::Shutdown)
             | Self::CallEnded(_)
             | Self::AriUp
@@ -294,9 +364,10 @@ impl Observation {
                 }
             }
             Self::RtpDropBegan(_)
-            | Self::PlayoutFull { .. }
+            | Self::PlayoutFullBegan
             | Self::RealtimeError { .. }
-            | Self::BadInput { .. }
+            | Self::BadInputBegan(_)
+            | Self::FormatRefused { .. }
             | Self::AriRefused { .. }
             | Self::AriNoReply { .. }
             | Self::CallRefused(_)
@@ -326,6 +397,7 @@ impl fmt::Display for Observation {
                 write!(f, "packets are dropped: {}; further ones are counted in the metrics only", why.label())
             }
             Self::RtpLost { packets } => write!(f, "{packets} packets of the caller were lost"),
+            Self::Concealed { millis } => write!(f, "{millis} ms of the caller made up"),
             Self::PlayoutLate { slots } => write!(f, "playout late: {slots} slots of 20 ms skipped"),
             Self::SpeechStarted => f.write_str("caller speaks"),
             Self::SpeechStopped => f.write_str("caller pauses"),
@@ -335,9 +407,10 @@ impl fmt::Display for Observation {
             }
             Self::ResponseDone { status, detail } if detail.as_str().is_empty() => write!(f, "response {status}"),
             Self::ResponseDone { status, detail } => write!(f, "response {status}: {detail}"),
-            Self::PlayoutFull { dropped_ms } => {
-                write!(f, "the agent's audio exceeds what a call may hold: {dropped_ms} ms dropped")
-            }
+            Self::PlayoutFull { dropped_ms } => write!(f, "{dropped_ms} ms of the agent's audio dropped"),
+            Self::PlayoutFullBegan => f.write_str(
+                "more of the agent's audio is waiting than a call may hold; its end is dropped, as the metrics count",
+            ),
             Self::RealtimeError { code, param } if param.as_str().is_empty() => {
                 write!(f, "the Realtime server reports an error: {code}")
             }
@@ -361,10 +434,21 @@ impl fmt::Display for Observation {
                 }
                 Ok(())
             }
-            Self::BadInput { peer: Peer::Ari, what } => write!(f, "ARI sent something unreadable ({what}); ignored"),
-            Self::BadInput { peer: Peer::Realtime, what } => {
-                write!(f, "the Realtime server sent something unreadable ({what}); ignored")
+            Self::BadInput(what) => write!(f, "unreadable: {}", what.label()),
+            Self::BadInputBegan(what) => {
+                let peer = match what {
+                    BadInput::AriEvent | BadInput::StasisStart => "ARI",
+                    BadInput::RealtimeEvent | BadInput::AudioDelta => "the Realtime server",
+                };
+                let what = what.label();
+                write!(f, "{peer} sent something unreadable ({what}); it is ignored, and so are further ones")
             }
+            Self::FormatRefused { format } => {
+                write!(f, "the Realtime server does not confirm {}; audio goes as PCM", format.media_type())
+            }
+            Self::EchoIgnored => f.write_str("the agent's own voice was taken for a caller's; ignored"),
+            Self::Held { is_held: true } => f.write_str("the caller put the call on hold"),
+            Self::Held { is_held: false } => f.write_str("the caller took the call off hold"),
             Self::AriRefused { what, status } => write!(f, "Asterisk refused to {what}: HTTP {status}"),
             Self::AriNoReply { what, fault } => write!(f, "Asterisk did not answer the request to {what}: {fault}"),
             Self::MediaDown { fault: IoFault::NoPort } => {

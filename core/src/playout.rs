@@ -1,9 +1,11 @@
 //! The queue of the model's audio, and the ledger of what of it was really sent.
 //!
-//! Both count samples as they were received from the model, at 24 kHz. The ledger is what a truncation at
-//! barge-in rests on: never more than was sent, and never a resampled count.
+//! Both count samples as they were received from the model, at the model's rate. The ledger is what a
+//! truncation at barge-in rests on: never more than was sent, and never a resampled count. It also knows what
+//! the agent said in letters, so that it can tell what of that was heard.
 
-use crate::format::{MODEL_FRAME_SAMPLES, MODEL_RATE};
+use crate::format::ModelFormat;
+use crate::transcript::Transcript;
 use std::collections::VecDeque;
 
 /// The most audio that waits to be sent, in milliseconds: five minutes, longer than any answer.
@@ -21,16 +23,20 @@ pub const MAX_MUTED: usize = 16;
 /// The longest item id that is told from others, in bytes; OpenAI's have about 30.
 pub const MAX_ITEM_ID_BYTES: usize = 128;
 
-const SAMPLES_PER_MS: u64 = MODEL_RATE as u64 / 1000;
-const MAX_QUEUED_SAMPLES: usize = (MAX_QUEUED_MS * SAMPLES_PER_MS) as usize;
+/// How much room an empty queue keeps, in milliseconds; what a long answer took beyond it is given back.
+const KEPT_ROOM_MS: u64 = 20_000;
 
 /// The audio queue and its ledger.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Playout {
-    queue: VecDeque<i16>,
-    /// Those with audio in the queue, in its order, and before them the one that was sent last.
+    format: ModelFormat,
+    /// Whole samples, as the model wrote them.
+    queue: VecDeque<u8>,
+    /// In the order of the queue. Those before the one that was sent last are gone.
     items: VecDeque<Item>,
     muted: VecDeque<String>,
+    /// The item that was told and forgotten last: text that still comes of it begins no new one.
+    retired: String,
 }
 
 /// One part of one item, in samples.
@@ -44,6 +50,10 @@ struct Item {
     /// Whether its end was dropped because the queue was full.
     cut: bool,
     done: bool,
+    text_done: bool,
+    /// Whether [`Playout::next_said`] has given it.
+    told: bool,
+    transcript: Transcript,
 }
 
 /// What became of a delta.
@@ -60,6 +70,23 @@ pub enum Pushed {
     },
     /// It is not base64 and is dropped.
     BadBase64,
+}
+
+/// A part of an item that is being heard, or was, with what was heard of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Said<'a> {
+    /// The item.
+    pub item_id: &'a str,
+    /// The part of it.
+    pub content_index: u32,
+    /// How much of it was sent, in milliseconds, rounded down.
+    pub heard_ms: u64,
+    /// How much of it was received, in milliseconds, rounded down; never less than was heard.
+    pub received_ms: u64,
+    /// Whether all audio of the part had come. If not, the model made more of it than was received.
+    pub is_complete: bool,
+    /// What was said in the part that was heard, up to the last whole word.
+    pub text: &'a str,
 }
 
 /// What was interrupted. `heard_ms <= received_ms` always.
@@ -82,131 +109,226 @@ pub struct Interrupted {
 }
 
 impl Item {
+    fn new(id: &str, content_index: u32) -> Self {
+        Self {
+            id: id.to_owned(),
+            content_index,
+            received: 0,
+            queued: 0,
+            sent: 0,
+            cut: false,
+            done: false,
+            text_done: false,
+            told: false,
+            transcript: Transcript::default(),
+        }
+    }
+
     fn is(&self, id: &str, content_index: u32) -> bool {
         self.content_index == content_index && self.id == id
+    }
+
+    fn said(&self, samples_per_ms: u64) -> Said<'_> {
+        Said {
+            item_id: &self.id,
+            content_index: self.content_index,
+            heard_ms: self.sent / samples_per_ms,
+            received_ms: self.received / samples_per_ms,
+            is_complete: self.done,
+            text: self.transcript.heard(self.sent, self.received, self.done),
+        }
     }
 }
 
 impl Playout {
-    /// An empty queue.
+    /// An empty queue for audio in this format.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(format: ModelFormat) -> Self {
+        Self {
+            format,
+            queue: VecDeque::new(),
+            items: VecDeque::new(),
+            muted: VecDeque::new(),
+            retired: String::new(),
+        }
     }
 
-    /// Appends audio of a part of an item. Allocates for a new item and while the queue grows, at no other time.
-    pub fn push(&mut self, item_id: &str, content_index: u32, samples: &[i16]) -> Pushed {
+    /// Appends audio of a part of an item: whole samples as the model wrote them; half a sample at the end is
+    /// left out. Allocates for a new item and while the queue grows, at no other time.
+    pub fn push(&mut self, item_id: &str, content_index: u32, audio: &[u8]) -> Pushed {
         let id = bounded(item_id);
         if self.is_muted(id) {
             return Pushed::Muted;
         }
-        let known = self.items.back().is_some_and(|item| item.is(id, content_index));
-        let room = if known || self.items.len() < MAX_ITEMS { self.room() } else { 0 };
-        if !known && room > 0 {
-            self.items.push_back(Item {
-                id: id.to_owned(),
-                content_index,
-                received: 0,
-                queued: 0,
-                sent: 0,
-                cut: false,
-                done: false,
-            });
-        }
-        let fits = match self.items.back_mut().filter(|item| item.is(id, content_index)) {
+        let samples = audio.len() / self.format.sample_bytes();
+        let room = self.room();
+        let fits = match self.newest(id, content_index) {
             Some(item) => {
                 // Once its end was cut off, nothing more of the item is taken: no hole in mid-sentence.
-                let fits = if item.cut { 0 } else { room.min(samples.len()) };
-                item.cut |= fits < samples.len();
-                item.received = item.received.saturating_add(samples.len() as u64);
+                let fits = if item.cut { 0 } else { room.min(samples) };
+                item.cut |= fits < samples;
+                item.received = item.received.saturating_add(samples as u64);
                 item.queued += fits as u64;
                 fits
             }
             None => 0,
         };
-        self.queue.extend(samples.iter().take(fits));
-        match samples.len() - fits {
+        self.queue.extend(audio.iter().take(fits * self.format.sample_bytes()));
+        match samples - fits {
             0 => Pushed::Queued,
-            dropped => Pushed::Full { dropped_ms: (dropped as u64).div_ceil(SAMPLES_PER_MS) },
+            dropped => Pushed::Full { dropped_ms: (dropped as u64).div_ceil(self.samples_per_ms()) },
         }
     }
 
-    /// Notes that nothing more comes of a part of an item.
-    pub fn done(&mut self, item_id: &str, content_index: u32) {
+    /// Notes a piece of what is said in a part of an item, when it comes. The text of an interrupted item is
+    /// dropped like its audio.
+    pub fn push_text(&mut self, item_id: &str, content_index: u32, text: &str) {
         let id = bounded(item_id);
-        if let Some(item) = self.items.iter_mut().rev().find(|item| item.is(id, content_index)) {
+        if self.is_muted(id) {
+            return;
+        }
+        // The text of a part may come behind its audio, and then the part may not be the newest any more.
+        let item = match self.find(id, content_index) {
+            Some(at) => self.items.get_mut(at),
+            None if !id.is_empty() && self.retired == id => None,
+            None => self.newest(id, content_index),
+        };
+        if let Some(item) = item {
+            item.transcript.push(item.received, text);
+        }
+    }
+
+    /// Notes that no more text comes of a part of an item; `text` is all of it, for servers that send it once.
+    pub fn text_done(&mut self, item_id: &str, content_index: u32, text: &str) {
+        let known = self.find(bounded(item_id), content_index);
+        if let Some(item) = known.and_then(|at| self.items.get_mut(at)) {
+            item.text_done = true;
+            if item.transcript.text().is_empty() {
+                item.transcript.push(item.received, text);
+            }
+        }
+    }
+
+    /// Notes that no more audio comes of a part of an item.
+    pub fn done(&mut self, item_id: &str, content_index: u32) {
+        let known = self.find(bounded(item_id), content_index);
+        if let Some(item) = known.and_then(|at| self.items.get_mut(at)) {
             item.done = true;
         }
     }
 
-    /// Moves the next 20 ms into `frame` and says how many of its samples are audio; the rest is silence.
-    /// What it gives counts as sent.
-    pub fn next_frame(&mut self, frame: &mut [i16; MODEL_FRAME_SAMPLES]) -> usize {
-        let taken = self.queue.len().min(frame.len());
-        for (slot, sample) in frame.iter_mut().zip(self.queue.drain(..taken).chain(core::iter::repeat(0))) {
-            *slot = sample;
-        }
+    /// Notes that nothing more comes of any item: the response is done.
+    pub fn all_done(&mut self) {
+        self.items.iter_mut().for_each(|item| (item.done, item.text_done) = (true, true));
+    }
+
+    /// Appends the next 20 ms to `frame`, or what there is of them, and says how many samples that is. What it
+    /// gives counts as sent.
+    pub fn next_frame(&mut self, frame: &mut Vec<u8>) -> usize {
+        let taken = self.queue.len().min(self.format.frame_bytes());
+        frame.extend(self.queue.drain(..taken));
+        let taken = taken / self.format.sample_bytes();
         let mut left = taken as u64;
-        while left > 0 {
-            let Some(item) = self.items.front_mut() else { break };
+        for item in self.items.iter_mut().filter(|item| item.queued > 0) {
             let part = item.queued.min(left);
             item.queued -= part;
             item.sent += part;
             left -= part;
-            if left > 0 {
-                self.items.pop_front();
+            if left == 0 {
+                break;
             }
         }
+        if self.queue.is_empty() {
+            self.give_room_back();
+        }
         taken
+    }
+
+    /// Gives each part of an item once, when all of it was heard that ever will be: it was sent to its end, or
+    /// the next one was begun, or the call `is_over` and nothing more is sent. To be called until `None`.
+    pub fn next_said(&mut self, is_over: bool) -> Option<Said<'_>> {
+        let last_begun = self.items.iter().rposition(|item| item.sent > 0)?;
+        // Those that were told are of no more use once the next one is being heard.
+        let retired = self.items.iter().take(last_begun).take_while(|item| item.told || item.sent == 0);
+        let retired = retired.filter(|item| item.queued == 0).count();
+        if let Some(last) = retired.checked_sub(1).and_then(|last| self.items.get(last)) {
+            self.retired.clone_from(&last.id);
+        }
+        self.items.drain(..retired);
+        let last_begun = last_begun - retired;
+        let samples_per_ms = self.samples_per_ms();
+        let begun = self.items.iter_mut().take(last_begun + 1).enumerate();
+        let is_heard = |at: usize, item: &Item| {
+            let is_sent = item.queued == 0 && (item.done && item.text_done || at < last_begun);
+            !item.told && item.sent > 0 && (is_sent || is_over)
+        };
+        let (at, item) = begun.into_iter().find(|(at, item)| is_heard(*at, item))?;
+        item.told = true;
+        // A server that goes on to the next one has ended this one, whether it said so or not.
+        item.done |= at < last_begun;
+        Some(item.said(samples_per_ms))
+    }
+
+    /// What was heard of a part of an item up to now; `None` if it is not known, or not any more.
+    #[must_use]
+    pub fn said(&self, item_id: &str, content_index: u32) -> Option<Said<'_>> {
+        let item = self.items.get(self.find(bounded(item_id), content_index)?)?;
+        Some(item.said(self.samples_per_ms()))
     }
 
     /// Drops what is queued and mutes every item that it knows of, so that nothing of them is heard any more.
     /// Gives the item that was being heard, or was heard last, with the unheard ones behind it; `None` if there
     /// was none.
     pub fn clear(&mut self) -> Option<Interrupted> {
-        let dropped_ms = self.queue.len() as u64 / SAMPLES_PER_MS;
+        let samples_per_ms = self.samples_per_ms();
+        let dropped = self.queue.len() / self.format.sample_bytes();
         self.queue.clear();
-        let mut heard: Option<Item> = None;
+        self.give_room_back();
+        // The first with audio left is being heard; without one, the last that was sent; and if nothing was
+        // sent at all, the one that would have come first.
+        let heard = self.items.iter().position(|item| item.queued > 0);
+        let heard = heard.or_else(|| self.items.iter().rposition(|item| item.sent > 0)).unwrap_or(0);
+        let mut items = core::mem::take(&mut self.items);
+        items.iter().for_each(|item| self.mute(&item.id));
+        let mut behind = items.split_off((heard + 1).min(items.len()));
+        let item = items.pop_back()?;
         let mut unheard: Vec<String> = Vec::new();
-        while let Some(item) = self.items.pop_front() {
-            self.mute(&item.id);
-            // The first with audio left is being heard; without one, the last that was sent.
-            match &heard {
-                Some(heard) if heard.queued > 0 => {
-                    let is_new = heard.id != item.id && !unheard.contains(&item.id);
-                    if is_new && unheard.len() < MAX_UNHEARD {
-                        unheard.push(item.id);
-                    }
-                }
-                _ => heard = Some(item),
+        for next in behind.drain(..).filter(|next| next.id != item.id) {
+            if unheard.len() < MAX_UNHEARD && !unheard.contains(&next.id) {
+                unheard.push(next.id);
             }
         }
-        heard.map(|item| Interrupted {
-            item_id: item.id,
+        let Said { heard_ms, received_ms, is_complete, .. } = item.said(samples_per_ms);
+        Some(Interrupted {
+            heard_ms,
+            received_ms,
+            is_complete,
+            dropped_ms: dropped as u64 / samples_per_ms,
             content_index: item.content_index,
-            heard_ms: item.sent / SAMPLES_PER_MS,
-            received_ms: item.received / SAMPLES_PER_MS,
-            dropped_ms,
-            is_complete: item.done,
+            item_id: item.id,
             unheard,
         })
     }
 
-    /// Notes that nothing more comes of any item: the response is done.
-    pub fn all_done(&mut self) {
-        self.items.iter_mut().for_each(|item| item.done = true);
+    /// Mutes an item of which nothing has come yet. Returns whether it was not muted before; one without a name
+    /// cannot be muted.
+    pub fn mute_item(&mut self, item_id: &str) -> bool {
+        let id = bounded(item_id);
+        let is_news = !id.is_empty() && !self.is_muted(id);
+        self.mute(id);
+        is_news
     }
 
     /// How many samples wait to be sent.
     #[must_use]
     pub fn queued_samples(&self) -> usize {
-        self.queue.len()
+        self.queue.len() / self.format.sample_bytes()
     }
 
     /// How much audio waits to be sent, in milliseconds, rounded up: zero means none.
     #[must_use]
     pub fn queued_ms(&self) -> u64 {
-        (self.queue.len() as u64).div_ceil(SAMPLES_PER_MS)
+        (self.queued_samples() as u64).div_ceil(self.samples_per_ms())
     }
 
     /// Whether nothing more comes of the newest item.
@@ -221,8 +343,37 @@ impl Playout {
         self.muted.iter().any(|muted| muted == bounded(item_id))
     }
 
+    fn samples_per_ms(&self) -> u64 {
+        u64::from(self.format.sample_rate() / 1000)
+    }
+
+    /// How many samples still fit into the queue.
     fn room(&self) -> usize {
-        MAX_QUEUED_SAMPLES.saturating_sub(self.queue.len())
+        ((MAX_QUEUED_MS * self.samples_per_ms()) as usize).saturating_sub(self.queued_samples())
+    }
+
+    fn give_room_back(&mut self) {
+        let kept = (KEPT_ROOM_MS * self.samples_per_ms()) as usize * self.format.sample_bytes();
+        if self.queue.capacity() > kept {
+            self.queue.shrink_to(kept);
+        }
+    }
+
+    fn find(&self, id: &str, content_index: u32) -> Option<usize> {
+        self.items.iter().rposition(|item| item.is(id, content_index))
+    }
+
+    /// This part of this item, if it is the newest or can be begun.
+    fn newest(&mut self, id: &str, content_index: u32) -> Option<&mut Item> {
+        if !self.items.back().is_some_and(|item| item.is(id, content_index)) {
+            if self.items.len() >= MAX_ITEMS {
+                // One that waits for nothing makes room: text without audio, or the one that was heard last.
+                let idle = self.items.iter().position(|item| item.queued == 0)?;
+                self.items.remove(idle);
+            }
+            self.items.push_back(Item::new(id, content_index));
+        }
+        self.items.back_mut()
     }
 
     /// An item without a name cannot be told from others, so it is never muted.
@@ -244,145 +395,4 @@ pub(crate) fn bounded(id: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const FRAME: usize = MODEL_FRAME_SAMPLES;
-
-    fn frame(playout: &mut Playout) -> ([i16; FRAME], usize) {
-        let mut frame = [-1; FRAME];
-        let taken = playout.next_frame(&mut frame);
-        (frame, taken)
-    }
-
-    #[test]
-    fn frames_come_in_order_and_the_last_is_filled_with_silence() {
-        let mut playout = Playout::new();
-        assert_eq!(playout.push("a", 0, &[1; 400]), Pushed::Queued);
-        assert_eq!(playout.push("a", 0, &[2; 200]), Pushed::Queued);
-        let (first, taken) = frame(&mut playout);
-        assert_eq!((taken, first[399], first[400], first[479]), (FRAME, 1, 2, 2));
-        let (last, taken) = frame(&mut playout);
-        assert_eq!((taken, last[119], last[120], last[479]), (120, 2, 0, 0));
-        assert_eq!(frame(&mut playout), ([0; FRAME], 0));
-    }
-
-    #[test]
-    fn barge_in_tells_what_was_heard_of_what_was_received() {
-        let mut playout = Playout::new();
-        playout.push("a", 0, &[1; 24 * 100]);
-        frame(&mut playout);
-        frame(&mut playout);
-        let cut = playout.clear().unwrap();
-        assert_eq!((cut.item_id.as_str(), cut.content_index), ("a", 0));
-        assert_eq!((cut.heard_ms, cut.received_ms, cut.dropped_ms), (40, 100, 60));
-        assert_eq!(playout.queued_ms(), 0);
-        assert_eq!(playout.clear(), None);
-    }
-
-    #[test]
-    fn what_still_comes_of_an_interrupted_item_is_dropped_and_the_next_item_is_heard() {
-        let mut playout = Playout::new();
-        playout.push("a", 0, &[1; 2400]);
-        playout.push("b", 0, &[2; 2400]);
-        frame(&mut playout);
-        let cut = playout.clear().unwrap();
-        assert_eq!((cut.item_id.as_str(), cut.unheard), ("a", vec!["b".to_owned()]));
-        assert_eq!(playout.push("a", 0, &[3; 2400]), Pushed::Muted);
-        assert_eq!(playout.push("b", 1, &[3; 2400]), Pushed::Muted);
-        assert_eq!(playout.push("c", 0, &[4; 2400]), Pushed::Queued);
-        assert_eq!(frame(&mut playout).0, [4; FRAME]);
-    }
-
-    #[test]
-    fn the_ledger_follows_the_queue_from_item_to_item() {
-        let mut playout = Playout::new();
-        playout.push("a", 0, &[1; 24 * 30]);
-        playout.push("a", 1, &[1; 24 * 30]);
-        playout.push("b", 0, &[1; 24 * 30]);
-        frame(&mut playout);
-        frame(&mut playout);
-        let cut = playout.clear().unwrap();
-        assert_eq!((cut.item_id.as_str(), cut.content_index), ("a", 1));
-        assert_eq!((cut.heard_ms, cut.received_ms, cut.dropped_ms), (10, 30, 50));
-    }
-
-    #[test]
-    fn between_two_items_it_is_the_next_one_that_is_cut() {
-        let mut playout = Playout::new();
-        playout.push("a", 0, &[1; FRAME]);
-        playout.push("b", 0, &[1; FRAME]);
-        frame(&mut playout);
-        let cut = playout.clear().unwrap();
-        assert_eq!((cut.item_id.as_str(), cut.heard_ms, cut.received_ms, cut.dropped_ms), ("b", 0, 20, 20));
-    }
-
-    #[test]
-    fn an_item_heard_to_its_end_is_the_last_one_heard() {
-        let mut playout = Playout::new();
-        playout.push("a", 0, &[1; 250]);
-        frame(&mut playout);
-        let cut = playout.clear().unwrap();
-        assert_eq!((cut.heard_ms, cut.received_ms, cut.dropped_ms), (10, 10, 0));
-    }
-
-    #[test]
-    fn a_full_queue_drops_the_end_of_the_item_and_says_so() {
-        let mut playout = Playout::new();
-        let minute = vec![1; 24 * 60_000];
-        for _ in 0..5 {
-            assert_eq!(playout.push("a", 0, &minute), Pushed::Queued);
-        }
-        assert_eq!(playout.queued_ms(), MAX_QUEUED_MS);
-        assert_eq!(playout.push("a", 0, &[1; 25]), Pushed::Full { dropped_ms: 2 });
-        frame(&mut playout);
-        assert_eq!(playout.push("a", 0, &[1; 24]), Pushed::Full { dropped_ms: 1 }, "no hole in mid-item");
-        assert_eq!(playout.push("b", 0, &[1; 24]), Pushed::Queued);
-        assert_eq!(playout.clear().unwrap().heard_ms, 20);
-    }
-
-    #[test]
-    fn neither_items_nor_muted_names_grow_without_bound() {
-        let mut playout = Playout::new();
-        let long = "x".repeat(100_000);
-        for n in 0..1000 {
-            playout.push(&format!("{n}{long}"), 0, &[1]);
-        }
-        assert_eq!((playout.items.len(), playout.queue.len()), (MAX_ITEMS, MAX_ITEMS));
-        playout.clear();
-        assert_eq!(playout.muted.len(), MAX_MUTED);
-        assert!(playout.muted.iter().all(|id| id.len() <= MAX_ITEM_ID_BYTES));
-        assert_eq!(
-            playout.push(&format!("63{long}"), 0, &[1]),
-            Pushed::Muted,
-            "a cut name is told from others"
-        );
-    }
-
-    proptest! {
-        /// Whatever is pushed, sent and cleared in whatever order: heard <= received, and no sample is made or lost.
-        #[test]
-        fn the_ledger_balances(story in proptest::collection::vec((0u8..8, 0u8..5, 0usize..3000), 1..80)) {
-            let mut playout = Playout::new();
-            let (mut queued, mut sent) = (0, 0);
-            for (what, item, samples) in story {
-                match what {
-                    0 => {
-                        if let Some(cut) = playout.clear() {
-                            prop_assert!(cut.heard_ms <= cut.received_ms);
-                            prop_assert_eq!(cut.dropped_ms, (queued - sent) as u64 / SAMPLES_PER_MS);
-                        }
-                        (queued, sent) = (0, 0);
-                    }
-                    1..=3 => sent += frame(&mut playout).1,
-                    _ => if playout.push(&item.to_string(), 0, &vec![1; samples]) == Pushed::Queued {
-                        queued += samples;
-                    },
-                }
-                prop_assert_eq!(playout.queue.len(), queued - sent);
-                prop_assert_eq!(playout.items.iter().map(|item| item.queued).sum::<u64>(), (queued - sent) as u64);
-            }
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! This is the GA interface of OpenAI's Realtime API over WebSocket. Unknown events and fields are ignored,
 //! absent and `null` fields are alike.
 
+use crate::format::ModelFormat;
 use crate::json::{Text, or_default, write_string};
 use crate::settings::SessionSettings;
 use base64::Engine;
@@ -19,11 +20,29 @@ pub enum ServerEvent<'a> {
     /// The session stands, with the server's own settings.
     SessionCreated,
     /// The session has our settings.
-    SessionUpdated,
+    SessionUpdated {
+        /// The format in which it hears and speaks, if it names one that is known and both are the same.
+        format: Option<ModelFormat>,
+    },
     /// The caller began to speak.
-    SpeechStarted,
+    SpeechStarted {
+        /// How much of the audio that the server was given lies before the turn, in milliseconds. The turn
+        /// begins `prefix_padding_ms` before the speech.
+        audio_start_ms: u64,
+    },
     /// The caller stopped.
-    SpeechStopped,
+    SpeechStopped {
+        /// The item that the turn becomes.
+        item_id: Text<'a>,
+        /// How much of the audio that the server was given lies before the end, in milliseconds. The silence
+        /// by which the server knew is part of it.
+        audio_end_ms: u64,
+    },
+    /// The caller's turn has become an item.
+    Committed {
+        /// The item.
+        item_id: Text<'a>,
+    },
     /// The agent begins an answer.
     ResponseCreated {
         /// Its id.
@@ -46,6 +65,26 @@ pub enum ServerEvent<'a> {
         item_id: Text<'a>,
         /// The part of the item.
         content_index: u32,
+    },
+    /// A piece of what the agent says, in letters.
+    TranscriptDelta {
+        /// The answer that it belongs to.
+        response_id: Text<'a>,
+        /// The item that it belongs to.
+        item_id: Text<'a>,
+        /// The part of the item.
+        content_index: u32,
+        /// The letters.
+        delta: Text<'a>,
+    },
+    /// All that the agent says in a part of an item has come in letters.
+    TranscriptDone {
+        /// The item.
+        item_id: Text<'a>,
+        /// The part of the item.
+        content_index: u32,
+        /// All of it once more.
+        transcript: Text<'a>,
     },
     /// The answer is complete, cancelled, failed or incomplete.
     ResponseDone {
@@ -75,8 +114,14 @@ struct Raw<'a> {
     item_id: Text<'a>,
     #[serde(default, deserialize_with = "or_default")]
     content_index: u32,
+    #[serde(default, deserialize_with = "or_default")]
+    audio_start_ms: f64,
+    #[serde(default, deserialize_with = "or_default")]
+    audio_end_ms: f64,
     #[serde(borrow, default)]
     delta: Text<'a>,
+    #[serde(borrow, default)]
+    transcript: Text<'a>,
     #[serde(borrow, default, deserialize_with = "or_default")]
     response: RawResponse<'a>,
     #[serde(borrow, default, deserialize_with = "or_default")]
@@ -136,9 +181,25 @@ impl<'a> ServerEvent<'a> {
                 Self::AudioDone { item_id: raw.item_id, content_index: raw.content_index }
             }
             "session.created" => Self::SessionCreated,
-            "session.updated" => Self::SessionUpdated,
-            "input_audio_buffer.speech_started" => Self::SpeechStarted,
-            "input_audio_buffer.speech_stopped" => Self::SpeechStopped,
+            "session.updated" => Self::SessionUpdated { format: session_format(bytes) },
+            "input_audio_buffer.speech_started" => {
+                Self::SpeechStarted { audio_start_ms: raw.audio_start_ms as u64 }
+            }
+            "input_audio_buffer.speech_stopped" => {
+                Self::SpeechStopped { item_id: raw.item_id, audio_end_ms: raw.audio_end_ms as u64 }
+            }
+            "input_audio_buffer.committed" => Self::Committed { item_id: raw.item_id },
+            "response.output_audio_transcript.delta" => Self::TranscriptDelta {
+                response_id: raw.response_id,
+                item_id: raw.item_id,
+                content_index: raw.content_index,
+                delta: raw.delta,
+            },
+            "response.output_audio_transcript.done" => Self::TranscriptDone {
+                item_id: raw.item_id,
+                content_index: raw.content_index,
+                transcript: raw.transcript,
+            },
             "response.created" => Self::ResponseCreated { response_id: raw.response.id },
             "response.done" => {
                 let RawDetails { reason, error } = raw.response.status_details;
@@ -153,6 +214,17 @@ impl<'a> ServerEvent<'a> {
             _ => Self::Other,
         })
     }
+}
+
+/// The format that a `session.updated` names, if it names the same one both ways. Servers show their sessions
+/// in many shapes, so it is looked for rather than expected; the event comes once or twice in a call.
+fn session_format(bytes: &[u8]) -> Option<ModelFormat> {
+    let event: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let named = |side: &str| {
+        let name = event.pointer(&format!("/session/audio/{side}/format/type"))?.as_str()?;
+        ModelFormat::ALL.into_iter().find(|format| format.media_type() == name)
+    };
+    named("input").filter(|&input| named("output") == Some(input))
 }
 
 /// The code in a close reason: servers close with `<type>.<code>`; anything else is taken as it is.
@@ -184,11 +256,18 @@ pub fn is_refusal(code: &str, close: Option<u16>, http_status: Option<u16>) -> b
 #[derive(Clone, Copy, Debug)]
 pub enum ClientEvent<'a> {
     /// The session's settings.
-    SessionUpdate(&'a SessionSettings),
-    /// Ask the agent to speak, with these instructions for this one answer.
+    SessionUpdate {
+        /// What the operator decided.
+        settings: &'a SessionSettings,
+        /// The format of the audio both ways.
+        format: ModelFormat,
+        /// Who deals with the caller's turns.
+        turns: Turns,
+    },
+    /// Ask the agent to speak.
     ResponseCreate {
-        /// What the answer is to be.
-        instructions: &'a str,
+        /// What this one answer is to be; without it, the answer to what was said.
+        instructions: Option<&'a str>,
     },
     /// Stop the answer that is being made.
     ResponseCancel,
@@ -208,17 +287,27 @@ pub enum ClientEvent<'a> {
     },
 }
 
+/// What the server does by itself when it hears the caller (`turn_detection`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Turns {
+    /// Whether it answers each turn.
+    pub create_response: bool,
+    /// Whether it stops its answer when the caller begins to speak.
+    pub interrupt_response: bool,
+}
+
 impl ClientEvent<'_> {
     /// Appends the event as JSON. `number` makes its `event_id`.
     pub fn write(&self, number: u32, out: &mut Vec<u8>) {
         // Writing to a Vec cannot fail.
         let _ = write!(out, r#"{{"event_id":"ari-bridge-{number}","type":"#);
         match *self {
-            Self::SessionUpdate(session) => {
+            Self::SessionUpdate { settings, format, turns } => {
                 out.extend_from_slice(br#""session.update","session":"#);
-                write_session(session, out);
+                write_session(settings, format, turns, out);
             }
-            Self::ResponseCreate { instructions } => {
+            Self::ResponseCreate { instructions: None } => out.extend_from_slice(br#""response.create""#),
+            Self::ResponseCreate { instructions: Some(instructions) } => {
                 out.extend_from_slice(br#""response.create","response":{"instructions":"#);
                 write_string(instructions, out);
                 out.push(b'}');
@@ -238,25 +327,29 @@ impl ClientEvent<'_> {
     }
 }
 
-fn write_session(settings: &SessionSettings, out: &mut Vec<u8>) {
-    let pcm = serde_json::json!({ "type": "audio/pcm", "rate": crate::format::MODEL_RATE });
+fn write_session(settings: &SessionSettings, format: ModelFormat, turns: Turns, out: &mut Vec<u8>) {
+    let mut audio = serde_json::json!({ "type": format.media_type() });
+    // PCM says its rate; G.711 has none, and naming one is refused.
+    if let (ModelFormat::Pcm24, Some(audio)) = (format, audio.as_object_mut()) {
+        audio.insert("rate".to_owned(), format.sample_rate().into());
+    }
     let mut session = serde_json::json!({
         "type": "realtime",
         "output_modalities": ["audio"],
         "audio": {
             "input": {
-                "format": pcm,
+                "format": audio,
                 "turn_detection": {
                     "type": "server_vad",
                     "threshold": settings.vad.threshold,
                     "prefix_padding_ms": settings.vad.prefix_padding_ms,
                     "silence_duration_ms": settings.vad.silence_duration_ms,
                     "idle_timeout_ms": null,
-                    "create_response": true,
-                    "interrupt_response": true,
+                    "create_response": turns.create_response,
+                    "interrupt_response": turns.interrupt_response,
                 },
             },
-            "output": { "format": pcm, "voice": settings.voice },
+            "output": { "format": audio, "voice": settings.voice },
         },
     });
     if let (Some(instructions), Some(session)) = (&settings.instructions, session.as_object_mut()) {
@@ -290,12 +383,16 @@ mod tests {
         serde_json::from_slice(&out).unwrap()
     }
 
+    fn update(settings: &SessionSettings, format: ModelFormat) -> Value {
+        let turns = Turns { create_response: true, interrupt_response: false };
+        written(ClientEvent::SessionUpdate { settings, format, turns })
+    }
+
     #[test]
     fn every_voice_detection_field_is_written_out() {
-        let session = written(ClientEvent::SessionUpdate(&SessionSettings {
-            instructions: Some("Say \"hello\".\n".to_owned()),
-            ..SessionSettings::default()
-        }));
+        let instructions = Some("Say \"hello\".\n".to_owned());
+        let settings = SessionSettings { instructions, ..SessionSettings::default() };
+        let session = update(&settings, ModelFormat::Pcm24);
         let vad = &session["session"]["audio"]["input"]["turn_detection"];
         for field in [
             "type",
@@ -308,6 +405,7 @@ mod tests {
         ] {
             assert!(vad.get(field).is_some(), "{field}");
         }
+        assert_eq!((&vad["create_response"], &vad["interrupt_response"]), (&true.into(), &false.into()));
         assert_eq!(session["session"]["instructions"], "Say \"hello\".\n");
         assert_eq!(session["session"]["audio"]["output"]["format"]["rate"], 24000);
         assert_eq!(session["event_id"], "ari-bridge-3");
@@ -315,14 +413,35 @@ mod tests {
 
     #[test]
     fn without_instructions_the_field_is_absent_and_the_server_keeps_its_own() {
-        let session = written(ClientEvent::SessionUpdate(&SessionSettings::default()));
+        let session = update(&SessionSettings::default(), ModelFormat::Pcm24);
         assert!(session["session"].get("instructions").is_none());
+    }
+
+    #[test]
+    fn g711_is_asked_for_without_a_rate_and_believed_when_both_sides_show_it() {
+        for (format, name) in [(ModelFormat::Pcmu, "audio/pcmu"), (ModelFormat::Pcma, "audio/pcma")] {
+            let asked = update(&SessionSettings::default(), format)["session"]["audio"].clone();
+            assert_eq!(asked["input"]["format"], serde_json::json!({ "type": name }));
+            assert_eq!(asked["output"]["format"], serde_json::json!({ "type": name }));
+            let shown = serde_json::json!({ "type": "session.updated", "session": { "audio": asked } });
+            assert_eq!(session_format(shown.to_string().as_bytes()), Some(format));
+        }
+        for audio in [
+            r#"{"input":{"format":{"type":"audio/pcmu"}},"output":{"format":{"type":"audio/pcm","rate":24000}}}"#,
+            r#"{"input":{"format":"pcmu"},"output":{"format":"pcmu"}}"#,
+            r#"{"input":null}"#,
+            "7",
+        ] {
+            let shown = format!(r#"{{"type":"session.updated","session":{{"audio":{audio}}}}}"#);
+            let event = ServerEvent::parse(shown.as_bytes());
+            assert_eq!(event, Some(ServerEvent::SessionUpdated { format: None }), "{audio}");
+        }
     }
 
     #[test]
     fn what_an_operator_writes_cannot_leave_its_string() {
         let text = "\"},\"type\":\"x\u{0}\\";
-        let event = written(ClientEvent::ResponseCreate { instructions: text });
+        let event = written(ClientEvent::ResponseCreate { instructions: Some(text) });
         assert_eq!(event["response"]["instructions"], text);
         assert_eq!(event["type"], "response.create");
     }

@@ -3,7 +3,7 @@
 //! Nothing secret is in here: keys and passwords stay with the driver, so that settings can be shown, logged
 //! and written into a capture.
 
-use crate::format::MediaFormat;
+use crate::format::{MediaFormat, ModelFormat};
 use crate::time::Duration;
 
 /// How a call is carried.
@@ -32,6 +32,34 @@ pub enum RtpSource {
     Learn,
 }
 
+/// Whether the caller can interrupt the agent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BargeIn {
+    /// At the first sound that the server takes for speech.
+    #[default]
+    On,
+    /// When the bridge, too, hears somebody as loud as the caller for a moment. What it does not hear so is
+    /// taken for the agent's own echo, and is not answered.
+    Guarded,
+    /// Not at all: what the caller says is answered when the agent has ended.
+    Off,
+}
+
+impl BargeIn {
+    /// All of them, for help texts and tests.
+    pub const ALL: [Self; 3] = [Self::On, Self::Guarded, Self::Off];
+
+    /// The name in `BARGE_IN`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Guarded => "guarded",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// What a call needs to know.
 #[derive(Clone, PartialEq, Debug)]
 pub struct CallSettings {
@@ -43,6 +71,12 @@ pub struct CallSettings {
     pub rtp_source: RtpSource,
     /// The factor by which the caller's voice is made louder for the model.
     pub volume_boost: f64,
+    /// Whether the agent's echo is taken out of what the caller's line sends.
+    pub echo_canceller: bool,
+    /// How much of the agent's audio is awaited before it is begun.
+    pub cushion: Duration,
+    /// Whether the caller can interrupt the agent.
+    pub barge_in: BargeIn,
     /// How long the caller may ring before the call falls back into the dialplan unanswered.
     pub answer_within: Duration,
     /// How long a call may last.
@@ -54,6 +88,8 @@ pub struct CallSettings {
 /// The `session.update` of a call.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SessionSettings {
+    /// The format of the audio both ways. A server that does not confirm it is spoken to in PCM.
+    pub audio_format: ModelFormat,
     /// The voice that the model speaks with.
     pub voice: String,
     /// The system prompt.
@@ -74,6 +110,9 @@ pub struct VadSettings {
     pub prefix_padding_ms: u32,
     /// How much silence ends a turn, in milliseconds.
     pub silence_duration_ms: u32,
+    /// Whether the server stops its answer by itself when the caller speaks. If not, the bridge asks it to.
+    /// Counts only while the caller can interrupt at the first sound ([`BargeIn::On`]).
+    pub interrupt_response: bool,
 }
 
 /// What the switchboard needs to know.
@@ -87,13 +126,19 @@ pub struct SwitchboardSettings {
 
 impl Default for VadSettings {
     fn default() -> Self {
-        Self { threshold: 0.35, prefix_padding_ms: 300, silence_duration_ms: 500 }
+        Self { threshold: 0.35, prefix_padding_ms: 300, silence_duration_ms: 500, interrupt_response: true }
     }
 }
 
 impl Default for SessionSettings {
     fn default() -> Self {
-        Self { voice: "shimmer".to_owned(), instructions: None, greeting: None, vad: VadSettings::default() }
+        Self {
+            audio_format: ModelFormat::Pcm24,
+            voice: "shimmer".to_owned(),
+            instructions: None,
+            greeting: None,
+            vad: VadSettings::default(),
+        }
     }
 }
 
@@ -104,6 +149,9 @@ impl Default for CallSettings {
             advertise_host: None,
             rtp_source: RtpSource::Strict,
             volume_boost: 2.5,
+            echo_canceller: false,
+            cushion: Duration::from_millis(40),
+            barge_in: BargeIn::On,
             answer_within: Duration::from_millis(3000),
             max_call: Duration::from_secs(3600),
             session: SessionSettings::default(),

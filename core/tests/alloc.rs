@@ -5,8 +5,10 @@
     reason = "tests run side by side, so each counts what its own thread does"
 )]
 
+use ari_bridge_core::conceal::{Concealer, Fade};
 use ari_bridge_core::downlink::{Downlink, Pushed};
-use ari_bridge_core::format::{Encoding, MediaFormat};
+use ari_bridge_core::format::{Encoding, MediaFormat, ModelFormat};
+use ari_bridge_core::observe::RtpDrop;
 use ari_bridge_core::rng::Rng;
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::time::{Duration, Instant};
@@ -74,45 +76,67 @@ fn the_counter_counts() {
 #[test]
 fn the_uplink_allocates_nothing_also_when_packets_are_lost_swapped_and_absent() {
     for encoding in MediaFormat::ALL.map(MediaFormat::from_asterisk) {
-        let mut uplink = Uplink::new(encoding, 2.5);
-        uplink.start(Instant::START);
-        let payload = vec![0x2A; encoding.frame_bytes()];
-        let (mut datagram, mut out) = (Vec::new(), Vec::new());
-        let allocated = counted(|n| {
-            // Of every hundred: one lost, two swapped, ten that never were sent.
-            let sequence = match n % 100 {
-                50 => return,
-                60 => n + 1,
-                61 => n - 1,
-                80..90 => {
-                    out.clear();
-                    uplink.poll(slot(n), true, &mut out);
-                    return;
-                }
-                _ => n,
-            };
-            let packet = Packet {
-                marker: false,
-                payload_type: encoding.payload_type(),
-                sequence: sequence as u16,
-                timestamp: 0,
-                ssrc: 1,
-                payload: &payload,
-            };
-            datagram.clear();
-            packet.write(&mut datagram);
-            uplink.receive(slot(n), &datagram).expect("a good packet");
+        for model in ModelFormat::ALL {
+            let mut uplink = Uplink::new(encoding, 2.5);
+            uplink.start(Instant::START, model);
+            let payload = vec![0x2A; encoding.frame_bytes()];
+            let (mut datagram, mut out) = (Vec::new(), Vec::new());
+            let allocated = counted(|n| {
+                // Of every hundred: one lost, two swapped, ten that never were sent, five on hold.
+                let sequence = match n % 100 {
+                    50 => return,
+                    60 => n + 1,
+                    61 => n - 1,
+                    80..90 => {
+                        out.clear();
+                        uplink.poll(slot(n), true, &mut out);
+                        return;
+                    }
+                    _ => n,
+                };
+                uplink.hold(slot(n), (20..25).contains(&(n % 100)));
+                let packet = Packet {
+                    marker: false,
+                    payload_type: encoding.payload_type(),
+                    sequence: sequence as u16,
+                    timestamp: sequence as u32 * encoding.frame_ticks(),
+                    ssrc: 1,
+                    payload: &payload,
+                };
+                datagram.clear();
+                packet.write(&mut datagram);
+                let received = uplink.receive(slot(n), &datagram);
+                assert!(matches!(received, Ok(()) | Err(RtpDrop::Held)), "{received:?}");
+                out.clear();
+                uplink.poll(slot(n), true, &mut out);
+            });
+            assert_eq!(allocated, 0, "{encoding:?} to {model:?}");
+        }
+    }
+}
+
+#[test]
+fn the_concealer_allocates_nothing_from_its_first_loss_on() {
+    for rate in [8_000, 16_000, 24_000] {
+        let mut concealer = Concealer::new(rate, Fade::LOSS);
+        let mut packet = vec![1000; rate as usize / 50];
+        let mut out = Vec::with_capacity(packet.len());
+        let before = allocations();
+        for n in 0..200 {
             out.clear();
-            uplink.poll(slot(n), true, &mut out);
-        });
-        assert_eq!(allocated, 0, "{encoding:?}");
+            match n % 10 {
+                3 | 6..=9 => concealer.conceal(packet.len(), &mut out),
+                _ => concealer.hear(&mut packet),
+            }
+        }
+        assert_eq!(allocations() - before, 0, "{rate}");
     }
 }
 
 #[test]
 fn the_downlink_allocates_nothing_from_delta_to_datagram() {
     for encoding in [Encoding::G722, Encoding::Pcmu, Encoding::Pcma] {
-        let mut downlink = Downlink::new(encoding, &mut Rng::new(1));
+        let mut downlink = Downlink::new(encoding, Duration::from_millis(40), &mut Rng::new(1));
         downlink.start(Instant::START);
         // 40 ms in every second frame, and a pause in every hundred, so that talkspurts begin and end.
         let delta = BASE64_STANDARD.encode(vec![0x2A; 2 * 960]);

@@ -282,6 +282,7 @@ impl Driver {
                     }
                 }
                 Action::CloseRealtime { link, code } => self.close_realtime(link, code),
+                Action::Record(record) => self.shared.record(self.id, &record, &out),
                 Action::Observe(observation) => self.shared.observe(Some(self.id), &observation),
                 Action::Finish(outcome) => self.outcome = Some(outcome),
             }

@@ -1,6 +1,8 @@
 //! `ari-bridge demo`: one call between stand-ins on loopback, through the real service and real sockets.
 
+use ari_bridge_core::call::{Actions, Record};
 use ari_bridge_core::config::{Config, ConfigFaults};
+use ari_bridge_core::id::CallId;
 use ari_bridge_core::observe::{Observation, Severity};
 use ari_bridge_core::sim::asterisk::{CallerState, EAR_RATE, FRAME_SAMPLES, Settings};
 use ari_bridge_core::sim::caller::Caller;
@@ -14,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::service::{RunError, Service};
+use crate::shared::Watch;
 use crate::standin::{CallerSeen, parrot, serve_asterisk, serve_realtime};
 
 /// The caller of the demo.
@@ -113,15 +116,25 @@ impl fmt::Display for Report {
 }
 
 /// What happened, told on stderr while it happens and kept for the report.
-#[derive(Default)]
 struct Timeline {
+    started: std::time::Instant,
     lines: Mutex<Vec<(Duration, String)>>,
     connected: AtomicBool,
     ended: AtomicBool,
 }
 
 impl Timeline {
-    fn add(&self, at: Duration, what: String) {
+    fn new() -> Self {
+        Self {
+            started: std::time::Instant::now(),
+            lines: Mutex::default(),
+            connected: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    fn add(&self, what: String) {
+        let at = self.started.elapsed();
         if io::stderr().is_terminal() {
             // One line that changes; the report has them all.
             eprint!("\r\x1b[K{:>7.3} s  {what}", at.as_secs_f64());
@@ -131,22 +144,32 @@ impl Timeline {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).push((at, what));
     }
 
-    fn observe(&self, at: Duration, observation: &Observation) {
+    fn take(&self) -> Vec<(Duration, String)> {
+        if io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
+        std::mem::take(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Watch for Timeline {
+    fn observe(&self, _call: Option<CallId>, observation: &Observation) {
         match observation {
             Observation::AriUp => self.connected.store(true, Ordering::Relaxed),
             Observation::CallEnded(_) => self.ended.store(true, Ordering::Relaxed),
             _ => {}
         }
         if observation.severity() > Severity::Count {
-            self.add(at, observation.to_string());
+            self.add(observation.to_string());
         }
     }
 
-    fn take(&self) -> Vec<(Duration, String)> {
-        if io::stderr().is_terminal() {
-            eprint!("\r\x1b[K");
-        }
-        std::mem::take(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner))
+    fn record(&self, _call: CallId, record: &Record, out: &Actions) {
+        let Record::AgentSaid { text, heard_ms, received_ms, .. } = *record;
+        let seconds = |millis: u64| millis as f64 / 1000.0;
+        let text = out.text(text);
+        let (heard, received) = (seconds(heard_ms), seconds(received_ms));
+        self.add(format!("heard of the agent: \"{text}\" ({heard:.2} s of {received:.2} s)"));
     }
 }
 
@@ -159,23 +182,21 @@ pub fn run(out: &Path) -> Result<Report, DemoError> {
     let asterisk = serve_asterisk(Settings::default())?;
     let server = serve_realtime(realtime::Settings::default(), parrot)?;
     let config = config(&asterisk.url(), &server.url()).map_err(DemoError::Config)?;
-    let (timeline, started) = (Arc::<Timeline>::default(), std::time::Instant::now());
-    let lines = timeline.clone();
-    let watch = move |_, observation: &Observation| lines.observe(started.elapsed(), observation);
-    let service = Service::start_watched(config, Some(Arc::new(watch))).map_err(DemoError::Run)?;
+    let timeline = Arc::new(Timeline::new());
+    let service = Service::start_watched(config, Some(timeline.clone())).map_err(DemoError::Run)?;
     wait_for(&timeline.connected);
 
     let dialled = asterisk.now();
-    timeline.add(started.elapsed(), "the caller dials 100".to_owned());
+    timeline.add("the caller dials 100".to_owned());
     asterisk.dial(CALLER, "+4930123456", "100");
     asterisk.wait(CALLER, PATIENCE, |seen| is(seen, CallerState::Answered) || is_over(seen));
     let caller = Caller::recorded();
-    timeline.add(started.elapsed(), "the caller begins to speak".to_owned());
+    timeline.add("the caller begins to speak".to_owned());
     let spoke = asterisk.speak(CALLER, caller.speech());
     let speech = Duration::from_secs_f64(caller.speech().len() as f64 / f64::from(EAR_RATE));
     asterisk.wait(CALLER, speech + PATIENCE, |seen| has_finished(seen.ear.heard()) || is_over(seen));
     if !is_over(&asterisk.seen(CALLER)) {
-        timeline.add(started.elapsed(), "the caller hangs up".to_owned());
+        timeline.add("the caller hangs up".to_owned());
         asterisk.hang_up(CALLER);
     }
     wait_for(&timeline.ended);

@@ -71,12 +71,12 @@ impl Service {
         Self::start_watched(config, None)
     }
 
-    /// As [`Service::start`]; `watch` sees every observation.
+    /// As [`Service::start`]; `watch` sees what happens.
     ///
     /// # Errors
     ///
     /// As [`Service::start`].
-    pub fn start_watched(config: Config, watch: Option<Watch>) -> Result<Self, RunError> {
+    pub fn start_watched(config: Config, watch: Option<Arc<dyn Watch>>) -> Result<Self, RunError> {
         let admin_bind = config.admin_bind;
         let threads = threads(config.switchboard.max_calls);
         let executor: Arc<Executor<'static>> = Arc::default();

@@ -1,7 +1,7 @@
 //! What all calls of a process have in common.
 
 use ari_bridge_core::admin::{self, Health};
-use ari_bridge_core::call::IoFault;
+use ari_bridge_core::call::{Actions, IoFault, Record};
 use ari_bridge_core::config::Config;
 use ari_bridge_core::id::{CallId, LegId};
 use ari_bridge_core::metrics::Metrics;
@@ -19,8 +19,16 @@ use crate::requests::Requests;
 use crate::service::RunError;
 use crate::socket::{Proxy, Target, tls_config};
 
-/// Sees every observation of every call (and of the switchboard: no call), beside logs and metrics.
-pub type Watch = Arc<dyn Fn(Option<CallId>, &Observation) + Send + Sync>;
+/// Sees what happens, beside logs and metrics. It is called from the tasks of the calls and must not wait.
+pub trait Watch: Send + Sync {
+    /// Something happened in a call, or, without one, in the switchboard.
+    fn observe(&self, call: Option<CallId>, observation: &Observation);
+
+    /// A line of the record of a conversation: what people said. Its spans lie in `out`.
+    fn record(&self, call: CallId, record: &Record, out: &Actions) {
+        let _ = (call, record, out);
+    }
+}
 
 /// The common ground.
 pub(crate) struct Shared {
@@ -33,7 +41,7 @@ pub(crate) struct Shared {
     metrics: Metrics,
     health: Mutex<Health>,
     ports: Arc<Mutex<PortPool>>,
-    watch: Option<Watch>,
+    watch: Option<Arc<dyn Watch>>,
 }
 
 /// A port of the range that nobody else takes as long as this lives.
@@ -52,7 +60,7 @@ impl Shared {
     /// Reads the CA file, starts the request threads and opens nothing yet.
     pub(crate) fn new(
         config: Config,
-        watch: Option<Watch>,
+        watch: Option<Arc<dyn Watch>>,
         executor: &Arc<Executor<'static>>,
     ) -> Result<Self, RunError> {
         let private_ca = read_ca(&config)?;
@@ -115,7 +123,14 @@ impl Shared {
             Severity::Error => tracing::error!("{observation}"),
         }
         if let Some(watch) = &self.watch {
-            watch(call, observation);
+            watch.observe(call, observation);
+        }
+    }
+
+    /// Hands a line of the record to who watches. It goes nowhere else: it is what people said.
+    pub(crate) fn record(&self, call: CallId, record: &Record, out: &Actions) {
+        if let Some(watch) = &self.watch {
+            watch.record(call, record, out);
         }
     }
 

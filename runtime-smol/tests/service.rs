@@ -2,17 +2,18 @@
 
 use ari_bridge_core::call::{EndReason, Outcome};
 use ari_bridge_core::config::Config;
+use ari_bridge_core::id::CallId;
 use ari_bridge_core::observe::Observation;
 use ari_bridge_core::sim::asterisk::{CallerState, Settings};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime;
-use ari_bridge_smol::Service;
 use ari_bridge_smol::standin::{
     AsteriskServer, CallerSeen, RealtimeServer, parrot, serve_asterisk, serve_realtime,
 };
+use ari_bridge_smol::{Service, Watch};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,12 +54,20 @@ fn watched(
     act: impl Fn(&Observation) + Send + Sync + 'static,
 ) -> (Service, Receiver<Observation>) {
     let (tell, told) = channel();
-    let tell = Mutex::new(tell);
-    let watch = Arc::new(move |_, observation: &Observation| {
-        let _ = tell.lock().unwrap().send(*observation);
-        act(observation);
-    });
+    let watch = Arc::new(Watcher { tell: Mutex::new(tell), act });
     (Service::start_watched(config, Some(watch)).unwrap(), told)
+}
+
+struct Watcher<F> {
+    tell: Mutex<Sender<Observation>>,
+    act: F,
+}
+
+impl<F: Fn(&Observation) + Send + Sync> Watch for Watcher<F> {
+    fn observe(&self, _call: Option<CallId>, observation: &Observation) {
+        let _ = self.tell.lock().unwrap().send(*observation);
+        (self.act)(observation);
+    }
 }
 
 /// Waits for an observation that `wanted` takes.

@@ -2,13 +2,15 @@
 //! left on Asterisk.
 
 use ari_bridge_core::call::EndReason;
-use ari_bridge_core::observe::{Observation, Peer, RtpDrop};
+use ari_bridge_core::observe::{BadInput, Observation, RtpDrop};
 use ari_bridge_core::settings::CallSettings;
 use ari_bridge_core::sim::asterisk::CallerState;
 use ari_bridge_core::time::Duration;
 use ari_bridge_tests::measure;
 use ari_bridge_tests::scene::{Scene, Stage};
 use ari_bridge_tests::speech::utterance;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -114,7 +116,7 @@ fn malformed_ari_json() {
         scene.forge_event(event);
     }
     scene.run_for(SECOND);
-    let unread = |o: &Observation| matches!(o, Observation::BadInput { peer: Peer::Ari, .. });
+    let unread = |o: &Observation| matches!(o, Observation::BadInput(BadInput::AriEvent));
     assert_eq!(scene.observations.iter().filter(|(_, o)| unread(o)).count(), 7);
     assert_eq!((scene.state(1), scene.calls()), (Some(CallerState::Answered), 1), "the call goes on");
 }
@@ -135,9 +137,94 @@ fn malformed_realtime_json() {
     }
     scene.forge_message(br#"{"type":"new.in.2030","delta":null,"content_index":null}"#);
     scene.run_for(SECOND);
-    let unread = |o: &Observation| matches!(o, Observation::BadInput { peer: Peer::Realtime, .. });
+    let unread =
+        |o: &Observation| matches!(o, Observation::BadInput(BadInput::RealtimeEvent | BadInput::AudioDelta));
     assert_eq!(scene.observations.iter().filter(|(_, o)| unread(o)).count(), 7);
     assert_eq!((scene.state(1), scene.calls()), (Some(CallerState::Answered), 1), "the call goes on");
+}
+
+#[test]
+fn audio_that_is_not_base64_or_comes_in_crumbs_or_all_at_once() {
+    let mut scene = talking(Stage::default(), &[]);
+    let delta = |item: &str, audio: &[u8]| {
+        let audio = BASE64_STANDARD.encode(audio);
+        format!(
+            r#"{{"type":"response.output_audio.delta","item_id":"{item}","content_index":0,"delta":"{audio}"}}"#
+        )
+    };
+    for n in 0..50 {
+        let bad = format!(r#"{{"type":"response.output_audio.delta","item_id":"bad{n}","delta":"?"}}"#);
+        scene.forge_message(bad.as_bytes());
+    }
+    scene.run_for(SECOND / 10);
+    assert_eq!(lines(&scene, "sent something unreadable (audio_delta)"), 1, "fifty of them, one line");
+    assert!(scene.datagrams.is_empty(), "and no noise");
+    // 100 ms of a constant, one byte at a time: half a sample in each delta.
+    for byte in 5000i16.to_le_bytes().repeat(2400) {
+        scene.forge_message(delta("crumbs", &[byte]).as_bytes());
+    }
+    scene.run_for(SECOND);
+    let heard = scene.heard(1);
+    let loudest = heard.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or_default();
+    assert!((4900..5600).contains(&loudest), "put together it is what it was: {loudest}");
+    // Nearly four minutes in one message of 14 MB, and as much again: more than a call may hold.
+    let minutes = delta("minutes", &vec![0x11; 10_500_000]);
+    scene.forge_message(minutes.as_bytes());
+    scene.forge_message(minutes.as_bytes());
+    scene.forge_message(delta("minutes", &[0; 480]).as_bytes());
+    scene.run_for(SECOND / 100);
+    assert_eq!(lines(&scene, "more of the agent's audio is waiting than a call may hold"), 1);
+    let dropped: u64 = scene.observations.iter().map(|(_, o)| dropped_ms(o)).sum();
+    assert!((137_400..137_700).contains(&dropped), "{dropped} ms of 2 × 218750 + 10 dropped");
+    scene.run_for(SECOND);
+    scene.forge_message(br#"{"type":"input_audio_buffer.speech_started","item_id":"u"}"#);
+    scene.run_for(SECOND / 10);
+    let truncated = scene.client_events.last().expect("a truncation");
+    assert!(truncated.contains("conversation.item.truncate") && truncated.contains("minutes"), "{truncated}");
+}
+
+fn dropped_ms(observation: &Observation) -> u64 {
+    if let Observation::PlayoutFull { dropped_ms } = observation { *dropped_ms } else { 0 }
+}
+
+#[test]
+fn rtp_in_every_shape_that_the_standard_knows_and_some_that_it_does_not() {
+    let mut scene = talking(Stage::default(), &[]);
+    let peer = ([127, 0, 0, 1], 20_000).into();
+    let audio = 3000i16.to_be_bytes().repeat(320);
+    let datagram = |first: u8, kind: u8, sequence: u8, middle: &[u8], end: &[u8]| {
+        let [t2, t3] = (u16::from(sequence) * 320).to_be_bytes();
+        let header = [first, kind, 0, sequence, 0, 0, t2, t3, 1, 2, 3, 4];
+        [&header[..], middle, &audio, end].concat()
+    };
+    let before = scene.model_audio.len();
+    for good in [
+        datagram(0x80, 118, 1, &[], &[]),
+        datagram(0x82, 118, 2, &[7; 8], &[]),
+        datagram(0x90, 118 | 0x80, 3, &[0xBE, 0xDE, 0, 1, 9, 9, 9, 9], &[]),
+        datagram(0xA0, 118, 4, &[], &[0, 0, 3]),
+        datagram(0xB1, 118, 5, &[1, 1, 1, 1, 0, 0, 0, 0], &[1]),
+    ] {
+        scene.forge_datagram(peer, &good);
+    }
+    scene.run_for(SECOND / 100);
+    let taken = (scene.model_audio.len() - before) / 48;
+    assert_eq!(taken, 100, "CSRCs, an extension, padding, and all of them: 5 × 20 ms");
+    assert!(!scene.saw(|o| matches!(o, Observation::RtpDropped(_))));
+    for bad in [
+        datagram(0x40, 118, 6, &[], &[]),
+        datagram(0xA0, 118, 7, &[], &[0]),
+        datagram(0x80, 118, 9, &[], &[5]),
+        datagram(0x90, 118, 10, &[0, 0, 255, 255], &[]),
+        vec![0x8F, 118, 0, 11, 0, 0, 0, 0, 1, 2, 3, 4],
+    ] {
+        scene.forge_datagram(peer, &bad);
+    }
+    scene.forge_datagram(peer, &datagram(0x80, 101, 12, &[], &[]));
+    scene.run_for(SECOND / 100);
+    let dropped = |why| scene.observations.iter().filter(|(_, o)| *o == Observation::RtpDropped(why)).count();
+    assert_eq!((dropped(RtpDrop::Malformed), dropped(RtpDrop::PayloadType)), (5, 1));
+    assert_eq!(lines(&scene, "packets are dropped: malformed"), 1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Barge-in: what the caller still hears, and what the server is told was heard.
 
+use ari_bridge_core::settings::{BargeIn, CallSettings};
 use ari_bridge_core::sim::asterisk::CallerState;
 use ari_bridge_core::time::Duration;
 use ari_bridge_tests::scene::{Scene, Stage};
@@ -100,6 +101,24 @@ fn nothing_that_still_comes_of_the_answer_is_played_over_the_caller_not_even_a_n
     let sent = scene.media_sent_to.len();
     scene.run_for(3 * SECOND);
     assert_eq!(scene.media_sent_to.len(), sent);
+    assert_eq!(told(&scene).last(), Some(&deleted("b")), "and the model does not believe that it was");
+}
+
+#[test]
+fn an_answer_that_was_only_asked_for_is_cut_off_before_its_first_word() {
+    let call = CallSettings { barge_in: BargeIn::Guarded, ..CallSettings::default() };
+    let mut scene = Scene::new(Stage { call, ..Stage::default() });
+    scene.dial(1, &[]);
+    scene.run_until("answered", SECOND, |scene| scene.state(1) == Some(CallerState::Answered));
+    // The caller pauses for a moment too long, and goes on before the answer has begun.
+    scene.forge_message(br#"{"type":"input_audio_buffer.committed","item_id":"u"}"#);
+    scene.forge_message(
+        br#"{"type":"input_audio_buffer.speech_started","audio_start_ms":9000,"item_id":"v"}"#,
+    );
+    scene.run_for(2 * SECOND);
+    let asked = |what: &str| scene.client_events.iter().filter(|event| event.contains(what)).count();
+    assert_eq!((asked("response.create"), asked("response.cancel")), (1, 1));
+    assert!(scene.datagrams.is_empty(), "nothing of it is heard over the caller");
 }
 
 #[test]
@@ -115,4 +134,18 @@ fn a_server_that_names_neither_answers_nor_items_is_heard_again_after_a_barge_in
     scene.forge_message(nameless(1000).as_bytes());
     scene.run_for(2 * SECOND);
     assert!(scene.media_sent_to.len() > sent + 40);
+}
+
+#[test]
+fn a_server_that_sends_crumbs_as_items_does_not_make_a_step_longer_than_it_may_be() {
+    let mut scene = talking();
+    scene.forge_message(CREATED);
+    for n in 0..60 {
+        scene.forge_message(&delta(&format!("crumb{n}"), 1));
+    }
+    scene.forge_message(&delta("bread", 1000));
+    scene.run_for(SECOND);
+    let told: Vec<_> = scene.said.iter().map(|said| (said.item_id.clone(), said.heard_ms)).collect();
+    let crumbs: Vec<_> = (0..60).map(|n| (format!("crumb{n}"), 1)).collect();
+    assert_eq!(told, crumbs, "each was heard and is told once, in order, a few in each step");
 }

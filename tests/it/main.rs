@@ -5,5 +5,8 @@ mod barge_in;
 mod call_machine;
 mod call_properties;
 mod conversations;
+mod echo;
+mod formats;
 mod switchboard;
 mod tidy;
+mod turns;

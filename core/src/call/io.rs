@@ -1,7 +1,7 @@
 //! What goes into a call and what comes out of it.
 
 use crate::id::{IdPrefix, LegId, LinkId, RequestId};
-use crate::observe::Observation;
+use crate::observe::{BadInput, Observation, Once};
 use crate::settings::MediaPlan;
 use crate::time::{Duration, Instant, UtcNanos};
 use core::net::SocketAddr;
@@ -19,6 +19,11 @@ impl Actions {
     /// Adds [`Action::Observe`].
     pub(crate) fn observe(&mut self, observation: Observation) {
         self.push(Action::Observe(observation));
+    }
+
+    /// Counts something that could not be read, and tells of the first of its kind.
+    pub(crate) fn observe_bad(&mut self, what: BadInput, told: &mut Once) {
+        told.bad_input(what).for_each(|observation| self.observe(observation));
     }
 }
 
@@ -195,10 +200,32 @@ pub enum Action {
         /// The close code.
         code: u16,
     },
+    /// What was said and heard, for the record of the conversation. Unlike an observation it carries what
+    /// people said, and goes only where the operator wants it.
+    Record(Record),
     /// Tell whoever watches: logs, metrics.
     Observe(Observation),
     /// The call is over and nothing of it is left to wait for. The last action, once.
     Finish(Outcome),
+}
+
+/// A line of the record of a conversation.
+#[derive(Clone, Copy, Debug)]
+pub enum Record {
+    /// The agent said something, and this is what was heard of it. It comes once for each part of an item, when
+    /// nothing more of it will be heard.
+    AgentSaid {
+        /// The item.
+        item_id: Span,
+        /// The part of it.
+        content_index: u32,
+        /// What was said in the part that was heard, up to the last whole word.
+        text: Span,
+        /// How much of it was heard, in milliseconds.
+        heard_ms: u64,
+        /// How much of it was received, in milliseconds. More than was heard means that it was cut off.
+        received_ms: u64,
+    },
 }
 
 /// When to come back at the latest, and why. The driver sleeps until then or until an input is ready, gives

@@ -67,6 +67,7 @@ pub(super) struct Line {
     format: MediaFormat,
     caller_id: String,
     caller_is_up: bool,
+    is_held: bool,
     media_id: ResourceId,
     bridge_id: ResourceId,
     caller: Holding,
@@ -94,6 +95,7 @@ impl Line {
             format,
             caller_id: caller.map(|channel| channel.id.to_string()).unwrap_or_default(),
             caller_is_up: caller.is_some_and(Channel::is_up),
+            is_held: false,
             media_id: ids.resource(MEDIA_CHANNEL),
             bridge_id: ids.resource(BRIDGE),
             caller: if caller.is_some() { Holding::present() } else { Holding::nothing() },
@@ -127,6 +129,11 @@ impl Line {
         self.answering == Step::Done
     }
 
+    /// Whether the caller has put the call on hold.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
     /// Whether the media channel is gone, so that nothing comes to our port any more.
     pub(super) fn media_is_gone(&self) -> bool {
         self.media.is_settled()
@@ -148,7 +155,12 @@ impl Line {
                 if let (true, Some(new)) = (replaced, channel) {
                     self.caller_id = new.id.to_string();
                     self.caller.seen();
+                    self.is_held = false;
                 }
+                Ok(())
+            }
+            EventKind::ChannelHold | EventKind::ChannelUnhold if is_caller => {
+                self.is_held = event.kind == EventKind::ChannelHold;
                 Ok(())
             }
             EventKind::StasisEnd | EventKind::ChannelDestroyed if is_caller => {
@@ -238,6 +250,8 @@ impl Line {
 
     /// Events were lost: is the caller still there?
     pub(super) fn look(&mut self, out: &mut Actions) {
+        // Whether the call is still on hold cannot be asked, and a caller who is back must be heard.
+        self.is_held = false;
         self.look_again = self.pending.iter().any(|(_, purpose)| *purpose == Purpose::Look);
         if !self.look_again {
             self.look_at = None;

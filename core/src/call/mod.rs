@@ -7,13 +7,14 @@
 mod io;
 pub(crate) mod line;
 mod talk;
+mod turns;
 mod voice;
 
 pub use io::*;
 
 use crate::ari::Event;
 use crate::id::{LegId, LinkId};
-use crate::observe::{Label, Observation, Peer};
+use crate::observe::{BadInput, Label, Observation, Once};
 use crate::realtime::ServerEvent;
 use crate::rng::Rng;
 use crate::settings::CallSettings;
@@ -37,6 +38,7 @@ pub struct Call {
     talk: Talk,
     answered: Option<Instant>,
     ending: Option<Ending>,
+    bad_told: Once,
     finished: bool,
 }
 
@@ -58,10 +60,11 @@ impl Call {
             started: now,
             last: now,
             line: Line::new(&settings.ari_app, start.media.format, start.ids, caller),
-            voice: Voice::new(leg, start.media, settings.rtp_source, settings.volume_boost, &mut rng),
-            talk: Talk::new(link),
+            voice: Voice::new(leg, start.media, settings, &mut rng),
+            talk: Talk::new(link, &settings.session, settings.barge_in),
             answered: None,
             ending: None,
+            bad_told: Once::default(),
             finished: false,
             settings: settings.clone(),
         };
@@ -69,7 +72,7 @@ impl Call {
         out.push(Action::OpenMedia { leg, plan: start.media });
         out.push(Action::OpenRealtime { link });
         if caller.is_none() {
-            out.observe(Observation::BadInput { peer: Peer::Ari, what: Label::new("StasisStart") });
+            out.observe_bad(BadInput::StasisStart, &mut call.bad_told);
             call.end(EndReason::AriFault, now, out);
         }
         call.go_on(now, false, out);
@@ -91,11 +94,12 @@ impl Call {
         self.last = now;
         if !self.finished {
             self.voice.play(now, out);
+            self.voice.mind_the_echo(now);
             let is_timer = matches!(input, Input::Timer);
             if let Err(reason) = self.take(now, input, out) {
                 self.end(reason, now, out);
             }
-            self.voice.feed_model(now, is_timer, &self.talk, out);
+            self.voice.feed_model(now, is_timer, &mut self.talk, out);
             self.go_on(now, is_timer, out);
         }
         self.next()
@@ -105,12 +109,18 @@ impl Call {
     fn take(&mut self, now: Instant, input: Input<'_>, out: &mut Actions) -> Result<(), EndReason> {
         match input {
             Input::Ari(bytes) => match Event::parse(bytes) {
-                Some(event) => self.line.event(&event)?,
-                None => out.observe(Observation::BadInput { peer: Peer::Ari, what: Label::new("event") }),
+                Some(event) => {
+                    self.line.event(&event)?;
+                    self.voice.hold(now, self.line.is_held(), out);
+                }
+                None => out.observe_bad(BadInput::AriEvent, &mut self.bad_told),
             },
             Input::AriReply { id, status, body } => self.line.reply(now, id, status, body, out)?,
             Input::AriFailed { id, fault } => self.line.no_reply(now, id, fault, out)?,
-            Input::AriLink(LinkState::Up) if self.ending.is_none() => self.line.look(out),
+            Input::AriLink(LinkState::Up) if self.ending.is_none() => {
+                self.line.look(out);
+                self.voice.hold(now, self.line.is_held(), out);
+            }
             Input::AriLink(_) => {}
             Input::MediaUp { leg, local } if leg == self.voice.leg() => {
                 let host = self.settings.advertise_host.clone().unwrap_or_else(|| local.ip().to_string());
@@ -151,17 +161,35 @@ impl Call {
         match self.talk.message(&event, &self.settings.session, out) {
             Heard::Nothing => {}
             Heard::SessionReady => {
+                self.voice.model_speaks(self.talk.format());
                 out.observe(Observation::SessionReady { after: now.since(self.started) });
             }
             // The goodbye is said to the end, whatever the caller still says.
-            Heard::SpeechStarted if self.talk.is_saying_goodbye() => {}
-            Heard::SpeechStarted => self.voice.interrupt(&mut self.talk, out),
+            Heard::SpeechStarted { .. } if self.talk.is_saying_goodbye() => {}
+            Heard::SpeechStarted { audio_start_ms } => {
+                if self.talk.speech_begins(self.voice.is_playing(), audio_start_ms) {
+                    self.talk.cancel_answer(out);
+                    self.voice.interrupt(&mut self.talk, out);
+                }
+            }
+            Heard::Echo => self.voice.caller_did_not_speak(),
+            Heard::Unwanted { item_id } => {
+                if self.voice.is_news_unwanted(item_id) {
+                    self.talk.take_back(item_id, out);
+                }
+            }
             Heard::SpeechStopped => self.voice.caller_stopped(now),
             Heard::Audio { item_id, content_index, delta } => {
                 self.voice.agent_speaks(now, item_id, content_index, delta, out);
             }
             Heard::AudioDone { item_id, content_index } => {
                 self.voice.agent_is_done(now, item_id, content_index)
+            }
+            Heard::Text { item_id, content_index, delta } => {
+                self.voice.agent_says(item_id, content_index, delta);
+            }
+            Heard::TextDone { item_id, content_index, transcript } => {
+                self.voice.agent_said(item_id, content_index, transcript);
             }
             Heard::ResponseDone => self.voice.response_is_done(now),
             Heard::End(reason) => return Err(reason),
@@ -230,7 +258,7 @@ impl Call {
         if self.ending.is_none() {
             self.ending = Some(Ending { reason, at: now });
             out.observe(Observation::Ending(reason));
-            self.voice.stop();
+            self.voice.stop(out);
             self.talk.close(out);
         }
     }
@@ -255,15 +283,19 @@ impl Call {
         if self.answered.is_none() && self.line.is_answered() {
             self.answered = Some(now);
             out.observe(Observation::Answered { after: now.since(self.started) });
-            self.voice.start(now);
+            self.voice.start(now, self.talk.format());
             self.talk.greet(&self.settings.session, out);
         }
+        self.voice.weigh(&mut self.talk, out);
+        self.voice.record(false, out);
+        self.talk.go_on(self.voice.is_playing(), out);
         if self.talk.is_saying_goodbye() && self.talk.go_on_with_goodbye(self.voice.is_playing(), out) {
             self.end(EndReason::MaxDuration, now, out);
         }
     }
 
     fn go_on_with_ending(&mut self, ending: Ending, now: Instant, timer: bool, out: &mut Actions) {
+        self.voice.record(true, out);
         let all_gone = self.line.let_go(self.farewell(ending.reason), now, timer, out);
         if self.line.media_is_gone() {
             self.voice.close(out);

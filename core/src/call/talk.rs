@@ -1,11 +1,13 @@
 //! The Realtime side of a call: the session, the agent's answers, and the goodbye.
 
 use super::io::{Action, Actions, EndReason};
+use super::turns::{CallerTurns, Verdict};
 use crate::downlink::Interrupted;
+use crate::format::{ModelFormat, PTIME_MS};
 use crate::id::LinkId;
-use crate::observe::{Label, Observation, Peer};
+use crate::observe::{BadInput, Label, Observation, Once};
 use crate::realtime::{ClientEvent, ServerEvent, close_code, is_refusal};
-use crate::settings::SessionSettings;
+use crate::settings::{BargeIn, SessionSettings};
 use crate::time::{Duration, Instant};
 
 /// How long the goodbye may take, from its request until its last sample was sent. It begins so long before
@@ -14,6 +16,9 @@ pub(super) const GOODBYE_WITHIN: Duration = Duration::from_secs(12);
 
 /// The longest response id that is told from others, in bytes; OpenAI's have about 30.
 const MAX_RESPONSE_ID_BYTES: usize = 128;
+
+/// The code of the error that says that a response was asked for while another one was being made.
+const ALREADY_ANSWERING: &str = "conversation_already_has_active_response";
 
 /// What the agent is told when the longest allowed time is reached.
 const GOODBYE: &str = "The longest time that this call may last has been reached. In the language of the conversation, \
@@ -45,10 +50,35 @@ enum Goodbye {
 pub(super) enum Heard<'a> {
     Nothing,
     SessionReady,
-    SpeechStarted,
+    SpeechStarted {
+        audio_start_ms: u64,
+    },
     SpeechStopped,
-    Audio { item_id: &'a str, content_index: u32, delta: &'a str },
-    AudioDone { item_id: &'a str, content_index: u32 },
+    /// What was taken for a turn of the caller was the agent's echo.
+    Echo,
+    /// A piece of an answer that is not to be heard.
+    Unwanted {
+        item_id: &'a str,
+    },
+    Audio {
+        item_id: &'a str,
+        content_index: u32,
+        delta: &'a str,
+    },
+    AudioDone {
+        item_id: &'a str,
+        content_index: u32,
+    },
+    Text {
+        item_id: &'a str,
+        content_index: u32,
+        delta: &'a str,
+    },
+    TextDone {
+        item_id: &'a str,
+        content_index: u32,
+        transcript: &'a str,
+    },
     ResponseDone,
     End(EndReason),
 }
@@ -57,27 +87,40 @@ pub(super) enum Heard<'a> {
 pub(super) struct Talk {
     link: LinkId,
     session: Session,
+    /// The format of the audio that is asked for, or agreed.
+    format: ModelFormat,
+    turns: CallerTurns,
+    /// How much of the caller's audio the server was given, in bytes.
+    given: u64,
     events_sent: u32,
     is_answering: bool,
     /// The answer that is being made, or was made last, if the server names its answers.
     response: String,
     /// The answer that the caller cut off: nothing that still comes of it is to be heard.
     muted_response: String,
+    /// The next answer that begins was cut off before it did.
+    mutes_next: bool,
     goodbye: Goodbye,
     goodbye_by: Instant,
+    told: Once,
 }
 
 impl Talk {
-    pub(super) fn new(link: LinkId) -> Self {
+    pub(super) fn new(link: LinkId, settings: &SessionSettings, barge_in: BargeIn) -> Self {
         Self {
             link,
             session: Session::Opening,
+            format: settings.audio_format,
+            turns: CallerTurns::new(barge_in, &settings.vad),
+            given: 0,
             events_sent: 0,
             is_answering: false,
             response: String::new(),
             muted_response: String::new(),
+            mutes_next: false,
             goodbye: Goodbye::No,
             goodbye_by: Instant::START,
+            told: Once::default(),
         }
     }
 
@@ -87,6 +130,20 @@ impl Talk {
 
     pub(super) fn is_ready(&self) -> bool {
         self.session == Session::Ready
+    }
+
+    /// The format of the audio both ways, once the session is ready.
+    pub(super) const fn format(&self) -> ModelFormat {
+        self.format
+    }
+
+    /// The server was given so much of the caller's audio, in bytes.
+    pub(super) fn given(&mut self, bytes: usize) {
+        self.given = self.given.saturating_add(bytes as u64);
+    }
+
+    fn given_ms(&self) -> u64 {
+        self.given * PTIME_MS / self.format.frame_bytes().max(1) as u64
     }
 
     /// Whether the end is being said, and the caller is not listened to any more.
@@ -102,31 +159,57 @@ impl Talk {
         out: &mut Actions,
     ) -> Heard<'a> {
         let Some(event) = event else {
-            out.observe(Observation::BadInput { peer: Peer::Realtime, what: Label::new("event") });
+            out.observe_bad(BadInput::RealtimeEvent, &mut self.told);
             return Heard::Nothing;
         };
         match event {
             ServerEvent::SessionCreated if self.session == Session::Opening => {
                 self.session = Session::Updating;
-                self.send(ClientEvent::SessionUpdate(settings), out);
+                self.update(settings, out);
             }
-            ServerEvent::SessionUpdated if self.session == Session::Updating => {
-                self.session = Session::Ready;
-                return Heard::SessionReady;
+            ServerEvent::SessionUpdated { format } if self.session == Session::Updating => {
+                // PCM needs no confirmation: every server speaks it, and not every one shows its format.
+                if self.format != ModelFormat::Pcm24 && *format != Some(self.format) {
+                    self.fall_back_to_pcm(settings, out);
+                } else {
+                    self.session = Session::Ready;
+                    return Heard::SessionReady;
+                }
             }
-            ServerEvent::SpeechStarted => {
+            ServerEvent::SpeechStarted { audio_start_ms } => {
                 out.observe(Observation::SpeechStarted);
-                return Heard::SpeechStarted;
+                return Heard::SpeechStarted { audio_start_ms: *audio_start_ms };
             }
-            ServerEvent::SpeechStopped => {
+            ServerEvent::SpeechStopped { item_id, audio_end_ms } => {
+                self.turns.stop(item_id, *audio_end_ms);
                 out.observe(Observation::SpeechStopped);
                 return Heard::SpeechStopped;
             }
+            ServerEvent::Committed { item_id } => {
+                if self.turns.commit(item_id) == Verdict::Echo {
+                    out.observe(Observation::EchoIgnored);
+                    self.send(ClientEvent::Delete { item_id }, out);
+                    return Heard::Echo;
+                }
+            }
             ServerEvent::ResponseCreated { response_id } => {
                 self.is_answering = true;
+                self.turns.answer_begins();
                 self.answers(response_id);
+                if core::mem::take(&mut self.mutes_next) {
+                    self.mute_answer();
+                }
             }
-            ServerEvent::AudioDelta { response_id, .. } if self.is_muted(response_id) => {}
+            ServerEvent::AudioDelta { response_id, item_id, .. } if self.is_muted(response_id) => {
+                return Heard::Unwanted { item_id };
+            }
+            ServerEvent::TranscriptDelta { response_id, .. } if self.is_muted(response_id) => {}
+            ServerEvent::TranscriptDelta { item_id, content_index, delta, .. } => {
+                return Heard::Text { item_id, content_index: *content_index, delta };
+            }
+            ServerEvent::TranscriptDone { item_id, content_index, transcript } => {
+                return Heard::TextDone { item_id, content_index: *content_index, transcript };
+            }
             ServerEvent::AudioDelta { response_id, item_id, content_index, delta } => {
                 self.answers(response_id);
                 return Heard::Audio { item_id, content_index: *content_index, delta };
@@ -136,6 +219,7 @@ impl Talk {
             }
             ServerEvent::ResponseDone { status, detail } => {
                 self.is_answering = false;
+                self.turns.answer_begins();
                 if self.goodbye == Goodbye::Asked {
                     self.goodbye = Goodbye::Said;
                 }
@@ -153,13 +237,69 @@ impl Talk {
                 out.observe(Observation::RealtimeError { code: Label::new(code), param: Label::new(param) });
                 // Before the session stands, an error is the answer to our settings: they are lost whole, and
                 // no confirmation will come.
-                if matches!(self.session, Session::Opening | Session::Updating) {
-                    return Heard::End(EndReason::RealtimeRefused);
+                match self.session {
+                    Session::Updating if self.format != ModelFormat::Pcm24 => {
+                        self.fall_back_to_pcm(settings, out);
+                    }
+                    Session::Opening | Session::Updating => return Heard::End(EndReason::RealtimeRefused),
+                    Session::Ready | Session::Closed => self.refused(&**code == ALREADY_ANSWERING, out),
                 }
             }
-            ServerEvent::SessionCreated | ServerEvent::SessionUpdated | ServerEvent::Other => {}
+            ServerEvent::SessionCreated | ServerEvent::SessionUpdated { .. } | ServerEvent::Other => {}
         }
         Heard::Nothing
+    }
+
+    fn update(&mut self, settings: &SessionSettings, out: &mut Actions) {
+        let turns = self.turns.of_the_server();
+        self.send(ClientEvent::SessionUpdate { settings, format: self.format, turns }, out);
+    }
+
+    /// The server does not speak the line's own format, so it is spoken to in the one that every server knows.
+    fn fall_back_to_pcm(&mut self, settings: &SessionSettings, out: &mut Actions) {
+        out.observe(Observation::FormatRefused { format: self.format });
+        self.format = ModelFormat::Pcm24;
+        self.update(settings, out);
+    }
+
+    /// Something that was asked for could not be done: if that is because the server is making another answer,
+    /// ours comes behind that one.
+    fn refused(&mut self, for_another: bool, out: &mut Actions) {
+        self.is_answering |= for_another;
+        // What was to be muted does not begin; the answer behind it is to be heard.
+        self.mutes_next = false;
+        if for_another && self.goodbye == Goodbye::Asked {
+            self.goodbye = Goodbye::Wanted;
+            self.mute_answer();
+            self.send(ClientEvent::ResponseCancel, out);
+        } else {
+            self.turns.refused(for_another);
+        }
+    }
+
+    /// Takes an item back of which nothing was heard.
+    pub(super) fn take_back(&mut self, item_id: &str, out: &mut Actions) {
+        self.send(ClientEvent::Delete { item_id }, out);
+    }
+
+    /// Somebody began to speak. Returns whether the agent is interrupted at once.
+    pub(super) fn speech_begins(&mut self, agent_is_heard: bool, audio_start_ms: u64) -> bool {
+        self.turns.begin(agent_is_heard, audio_start_ms)
+    }
+
+    /// Looks again at a turn of which it is in doubt whether it is the caller's. Returns whether the agent is
+    /// interrupted now.
+    pub(super) fn weigh(&mut self, agent_is_heard: bool, caller_is_loud: bool) -> bool {
+        let given_ms = self.given_ms();
+        self.turns.weigh(agent_is_heard, caller_is_loud, given_ms)
+    }
+
+    /// Asks for the answer to a turn that the server does not answer by itself.
+    pub(super) fn go_on(&mut self, agent_is_heard: bool, out: &mut Actions) {
+        if !self.is_saying_goodbye() && self.turns.ask(self.is_answering, agent_is_heard) {
+            self.mutes_next = false;
+            self.send(ClientEvent::ResponseCreate { instructions: None }, out);
+        }
     }
 
     /// The socket is gone. Says why the call ends.
@@ -176,13 +316,25 @@ impl Talk {
     pub(super) fn greet(&mut self, settings: &SessionSettings, out: &mut Actions) {
         if let Some(greeting) = &settings.greeting {
             let instructions = format!("Begin the call. Say exactly this and nothing else: {greeting}");
-            self.send(ClientEvent::ResponseCreate { instructions: &instructions }, out);
+            self.turns.asked_otherwise();
+            self.send(ClientEvent::ResponseCreate { instructions: Some(&instructions) }, out);
         }
     }
 
     /// Nothing that still comes of the answer that is being made is to be heard.
     pub(super) fn mute_answer(&mut self) {
         self.muted_response.clone_from(&self.response);
+    }
+
+    /// The caller has interrupted the answer that is being made. A server that does not stop by itself is
+    /// asked to; one that does would complain.
+    pub(super) fn cancel_answer(&mut self, out: &mut Actions) {
+        let is_under_way = self.is_answering || self.turns.is_asked();
+        if is_under_way && !self.turns.of_the_server().interrupt_response {
+            // The answer that has only been asked for is not known by name yet.
+            self.mutes_next = !self.is_answering;
+            self.send(ClientEvent::ResponseCancel, out);
+        }
     }
 
     /// Tells the server how much of its items was heard.
@@ -211,7 +363,7 @@ impl Talk {
     pub(super) fn go_on_with_goodbye(&mut self, is_playing: bool, out: &mut Actions) -> bool {
         if self.goodbye == Goodbye::Wanted && !self.is_answering {
             self.goodbye = Goodbye::Asked;
-            self.send(ClientEvent::ResponseCreate { instructions: GOODBYE }, out);
+            self.send(ClientEvent::ResponseCreate { instructions: Some(GOODBYE) }, out);
         }
         self.goodbye == Goodbye::Said && !is_playing
     }

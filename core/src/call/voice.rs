@@ -1,17 +1,21 @@
 //! The media of a call: the caller's packets to the model, the agent's voice to the caller.
 
-use super::io::{Action, Actions, Wake};
+use super::io::{Action, Actions, Record, Wake};
 use super::talk::Talk;
 use crate::downlink::{Downlink, Pushed};
+use crate::format::ModelFormat;
 use crate::id::LegId;
-use crate::observe::{Label, Observation, Peer, RtpDrop};
-use crate::pcm;
+use crate::observe::{BadInput, Observation, Once, RtpDrop};
 use crate::realtime::write_append;
 use crate::rng::Rng;
-use crate::settings::{MediaPlan, RtpSource};
+use crate::settings::{CallSettings, MediaPlan, RtpSource};
 use crate::time::Instant;
 use crate::uplink::Uplink;
 use core::net::SocketAddr;
+
+/// How many lines of the record one step writes: a frame ends one item, or two. More than that comes from a
+/// server that sends items of a few samples, and waits for the next step.
+const MAX_RECORDS: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Voice {
@@ -23,31 +27,46 @@ pub(super) struct Voice {
     is_told: bool,
     is_learned: bool,
     runs: bool,
+    is_held: bool,
+    /// Nobody listens to the caller any more: the goodbye is being said, or the call is over.
+    is_deaf: bool,
     uplink: Uplink,
     downlink: Downlink,
+    /// The first slot of 20 ms of which the uplink was not told what the caller heard in it.
+    untold_slot: u64,
     /// The kinds of drop that a line in the log was written about.
-    drops_told: u32,
+    drops_told: Once,
+    bad_told: Once,
+    is_full_told: bool,
     /// When the caller stopped, until the first audio of the answer has left.
     stopped_at: Option<Instant>,
-    samples: Vec<i16>,
+    /// What the model is given in this step, in its format.
     bytes: Vec<u8>,
 }
 
 impl Voice {
-    pub(super) fn new(leg: LegId, plan: MediaPlan, source: RtpSource, gain: f64, rng: &mut Rng) -> Self {
+    pub(super) fn new(leg: LegId, plan: MediaPlan, settings: &CallSettings, rng: &mut Rng) -> Self {
+        let mut uplink = Uplink::new(plan.format.from_asterisk(), settings.volume_boost);
+        if settings.echo_canceller {
+            uplink.cancel_echo();
+        }
         Self {
             leg,
             is_open: true,
-            source,
+            source: settings.rtp_source,
             peer: None,
             is_told: false,
             is_learned: false,
             runs: false,
-            uplink: Uplink::new(plan.format.from_asterisk(), gain),
-            downlink: Downlink::new(plan.format.to_asterisk(), rng),
-            drops_told: 0,
+            is_held: false,
+            is_deaf: false,
+            uplink,
+            downlink: Downlink::new(plan.format.to_asterisk(), settings.cushion, rng),
+            untold_slot: 0,
+            drops_told: Once::default(),
+            bad_told: Once::default(),
+            is_full_told: false,
             stopped_at: None,
-            samples: Vec::new(),
             bytes: Vec::new(),
         }
     }
@@ -65,16 +84,33 @@ impl Voice {
         is_news
     }
 
+    /// The session stands, and this is the format in which the model hears and speaks.
+    pub(super) fn model_speaks(&mut self, format: ModelFormat) {
+        self.downlink.set_model_format(format);
+    }
+
     /// The caller is answered: audio flows from now on, on the 20 ms grid that begins here.
-    pub(super) fn start(&mut self, now: Instant) {
+    pub(super) fn start(&mut self, now: Instant, format: ModelFormat) {
         self.runs = true;
-        self.uplink.start(now);
+        self.uplink.start(now, format);
+        self.uplink.hold(now, self.is_held);
         self.downlink.start(now);
     }
 
     /// Nothing is sent any more; the port is kept until Asterisk sends nothing to it.
-    pub(super) fn stop(&mut self) {
+    pub(super) fn stop(&mut self, out: &mut Actions) {
+        self.is_deaf |= self.runs;
         self.runs = false;
+        self.record(true, out);
+    }
+
+    /// Whether the caller has put the call on hold. Asterisk sends music then, which the model is spared.
+    pub(super) fn hold(&mut self, now: Instant, is_held: bool, out: &mut Actions) {
+        if is_held != self.is_held {
+            self.is_held = is_held;
+            self.uplink.hold(now, is_held);
+            out.observe(Observation::Held { is_held });
+        }
     }
 
     pub(super) fn close(&mut self, out: &mut Actions) {
@@ -98,6 +134,7 @@ impl Voice {
         let received = match (is_welcome, self.peer) {
             (false, None) => Err(RtpDrop::Early),
             (false, Some(_)) => Err(RtpDrop::Stranger),
+            (true, _) if self.is_deaf => Ok(()),
             (true, _) => self.uplink.receive(now, bytes),
         };
         match received {
@@ -108,9 +145,7 @@ impl Voice {
                 out.observe(Observation::RtpIn);
             }
             Err(why) => {
-                let kind = 1 << (why as u32);
-                if self.drops_told & kind == 0 {
-                    self.drops_told |= kind;
+                if self.drops_told.is_first(why as u32) {
                     out.observe(Observation::RtpDropBegan(why));
                 }
                 out.observe(Observation::RtpDropped(why));
@@ -119,20 +154,31 @@ impl Voice {
     }
 
     /// Gives the model what is due to it: the caller's voice, and on `timer` silence where there is none.
-    pub(super) fn feed_model(&mut self, now: Instant, timer: bool, talk: &Talk, out: &mut Actions) {
-        if !self.runs || talk.is_saying_goodbye() {
+    pub(super) fn feed_model(&mut self, now: Instant, timer: bool, talk: &mut Talk, out: &mut Actions) {
+        self.is_deaf |= talk.is_saying_goodbye();
+        if !self.runs || self.is_deaf {
             return;
         }
-        self.samples.clear();
-        let lost = self.uplink.poll(now, timer, &mut self.samples).lost_packets;
-        if lost > 0 {
-            out.observe(Observation::RtpLost { packets: lost });
+        self.bytes.clear();
+        let report = self.uplink.poll(now, timer, &mut self.bytes);
+        if report.lost_packets > 0 {
+            out.observe(Observation::RtpLost { packets: report.lost_packets });
         }
-        if !self.samples.is_empty() {
-            self.bytes.clear();
-            pcm::to_le_bytes(&self.samples, &mut self.bytes);
+        if report.concealed_ms > 0 {
+            out.observe(Observation::Concealed { millis: report.concealed_ms });
+        }
+        if !self.bytes.is_empty() {
             let bytes = out.write(|arena| write_append(&self.bytes, arena));
             out.push(Action::SendRealtime { link: talk.link(), bytes });
+            talk.given(self.bytes.len());
+        }
+    }
+
+    /// Looks whether the one who speaks while the agent is being heard is the caller.
+    pub(super) fn weigh(&mut self, talk: &mut Talk, out: &mut Actions) {
+        if !talk.is_saying_goodbye() && talk.weigh(self.is_playing(), self.uplink.caller_is_loud()) {
+            talk.cancel_answer(out);
+            self.interrupt(talk, out);
         }
     }
 
@@ -143,6 +189,12 @@ impl Voice {
         let mut sent = None;
         let bytes = out.write(|arena| sent = self.downlink.poll(now, arena));
         let Some(sent) = sent else { return };
+        // Where nobody to send to was known until now, the slot was told as quiet already; it stays one slot.
+        if let Some(slot) = self.downlink.slot(now).filter(|&slot| slot >= self.untold_slot) {
+            self.uplink.quiet(slot - self.untold_slot);
+            self.uplink.played(self.downlink.sent_samples());
+            self.untold_slot = slot + 1;
+        }
         out.push(Action::SendMedia { leg: self.leg, to, bytes });
         out.observe(Observation::RtpOut);
         if sent.skipped_slots > 0 {
@@ -150,6 +202,32 @@ impl Voice {
         }
         if let Some(stopped) = self.stopped_at.take() {
             out.observe(Observation::FirstAudio { latency: now.since(stopped) });
+        }
+    }
+
+    /// Tells the uplink what the caller heard up to now, before it hears what may be the echo of that.
+    pub(super) fn mind_the_echo(&mut self, now: Instant) {
+        self.uplink.agent_speaks(self.runs && self.downlink.is_playing());
+        // What is due was sent, so in a slot that has begun without a packet nothing is heard.
+        if let Some(slot) = self.downlink.slot(now).filter(|&slot| slot >= self.untold_slot) {
+            self.uplink.quiet(slot + 1 - self.untold_slot);
+            self.untold_slot = slot + 1;
+        }
+    }
+
+    /// Records what has been heard to the end that it has, at most [`MAX_RECORDS`] of it in one step; if the
+    /// call `is_over`, that end is now.
+    pub(super) fn record(&mut self, is_over: bool, out: &mut Actions) {
+        for _ in 0..MAX_RECORDS {
+            let Some(said) = self.downlink.next_said(is_over) else { return };
+            let record = Record::AgentSaid {
+                item_id: out.put(said.item_id.as_bytes()),
+                content_index: said.content_index,
+                text: out.put(said.text.as_bytes()),
+                heard_ms: said.heard_ms,
+                received_ms: said.received_ms,
+            };
+            out.push(Action::Record(record));
         }
     }
 
@@ -164,11 +242,13 @@ impl Voice {
     ) {
         match self.downlink.push_base64(now, item_id, content_index, delta.as_bytes()) {
             Pushed::Queued | Pushed::Muted => {}
-            Pushed::Full { dropped_ms } => out.observe(Observation::PlayoutFull { dropped_ms }),
-            Pushed::BadBase64 => {
-                let what = Label::new("audio.delta");
-                out.observe(Observation::BadInput { peer: Peer::Realtime, what });
+            Pushed::Full { dropped_ms } => {
+                if !core::mem::replace(&mut self.is_full_told, true) {
+                    out.observe(Observation::PlayoutFullBegan);
+                }
+                out.observe(Observation::PlayoutFull { dropped_ms });
             }
+            Pushed::BadBase64 => out.observe_bad(BadInput::AudioDelta, &mut self.bad_told),
         }
     }
 
@@ -177,13 +257,33 @@ impl Voice {
         self.downlink.item_done(now, item_id, content_index);
     }
 
+    /// A piece of what the agent says, in letters.
+    pub(super) fn agent_says(&mut self, item_id: &str, content_index: u32, text: &str) {
+        self.downlink.push_text(item_id, content_index, text);
+    }
+
+    /// All of a part of an item in letters.
+    pub(super) fn agent_said(&mut self, item_id: &str, content_index: u32, text: &str) {
+        self.downlink.text_done(item_id, content_index, text);
+    }
+
     /// Nothing more comes of the agent's answer.
     pub(super) fn response_is_done(&mut self, now: Instant) {
         self.downlink.response_done(now);
     }
 
     pub(super) fn caller_stopped(&mut self, now: Instant) {
-        self.stopped_at = Some(now);
+        // What is still being heard of an earlier answer is not the answer to this.
+        self.stopped_at = (!self.is_playing()).then_some(now);
+    }
+
+    pub(super) fn caller_did_not_speak(&mut self) {
+        self.stopped_at = None;
+    }
+
+    /// Nothing of this item is to be heard. Returns whether that was not known.
+    pub(super) fn is_news_unwanted(&mut self, item_id: &str) -> bool {
+        self.downlink.mute(item_id)
     }
 
     /// The caller speaks: what is queued for the caller is thrown away, and the server is told how much of it
@@ -191,6 +291,7 @@ impl Voice {
     pub(super) fn interrupt(&mut self, talk: &mut Talk, out: &mut Actions) {
         self.stopped_at = None;
         talk.mute_answer();
+        self.record(true, out);
         let Some(cut) = self.downlink.barge_in() else { return };
         out.observe(Observation::BargeIn { heard_ms: cut.heard_ms, dropped_ms: cut.dropped_ms });
         talk.interrupted(&cut, out);

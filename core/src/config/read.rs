@@ -4,9 +4,9 @@ use super::reader::{ConfigFaults, Reader, is_plain};
 use super::secret::Secret;
 use super::url::{Endpoint, Schemes, Url, is_host_name, percent_decode};
 use super::{AriConfig, Config, ProxyConfig, RealtimeConfig, RtpConfig};
-use crate::format::MediaFormat;
+use crate::format::{MediaFormat, ModelFormat};
 use crate::settings::{
-    CallSettings, MediaPlan, RtpSource, SessionSettings, SwitchboardSettings, Transport, VadSettings,
+    BargeIn, CallSettings, MediaPlan, RtpSource, SessionSettings, SwitchboardSettings, Transport, VadSettings,
 };
 use crate::time::Duration;
 use core::net::{IpAddr, SocketAddr};
@@ -21,7 +21,7 @@ pub(super) fn config(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Config, 
     // Each part is read whatever becomes of the others, so that all faults are found.
     let (ari, realtime) = (ari(&mut reader), realtime(&mut reader));
     let (rtp, media) = (rtp(&mut reader), media(&mut reader));
-    let (call, admin_bind) = (call(&mut reader), admin_bind(&mut reader));
+    let (call, admin_bind) = (call(&mut reader, media), admin_bind(&mut reader));
     match (ari, realtime, rtp, media, call, admin_bind) {
         (
             Some(ari),
@@ -141,8 +141,25 @@ fn media(reader: &mut Reader<'_>) -> Option<MediaPlan> {
     Some(MediaPlan { transport: Transport::Rtp, format })
 }
 
+/// The format of the audio to and from the model. `auto` spares the work where the line's own format is one
+/// that the model speaks.
+fn audio_format(reader: &mut Reader<'_>, media: Option<MediaPlan>) -> Option<ModelFormat> {
+    let named = |name: &str| ModelFormat::ALL.into_iter().find(|format| format.name() == name);
+    let chosen = reader.parse("OPENAI_AUDIO_FORMAT", "auto, pcm24, pcmu or pcma", |text| match text {
+        "auto" => Some(None),
+        name => named(name).map(Some),
+    })?;
+    Some(match (chosen, media?.format) {
+        (Some(format), _) => format,
+        (None, MediaFormat::Ulaw) => ModelFormat::Pcmu,
+        (None, MediaFormat::Alaw) => ModelFormat::Pcma,
+        (None, MediaFormat::Slin16 | MediaFormat::G722) => ModelFormat::Pcm24,
+    })
+}
+
 /// The settings of a call but for those that other parts decide: application name and advertised host.
-fn call(reader: &mut Reader<'_>) -> Option<CallSettings> {
+fn call(reader: &mut Reader<'_>, media: Option<MediaPlan>) -> Option<CallSettings> {
+    let audio_format = audio_format(reader, media);
     let rtp_source = reader.parse("RTP_SOURCE", "strict or learn", |text| match text {
         "strict" => Some(RtpSource::Strict),
         "learn" => Some(RtpSource::Learn),
@@ -153,9 +170,19 @@ fn call(reader: &mut Reader<'_>) -> Option<CallSettings> {
     });
     let threshold = reader.fraction("VAD_THRESHOLD", 0.0..=1.0);
     let volume_boost = reader.fraction("VOLUME_BOOST", 0.1..=20.0);
+    let cushion = reader.number("PLAYOUT_CUSHION_MS", 0..=1000, " milliseconds");
+    let barge_in = reader.parse("BARGE_IN", "on, guarded or off", |text| {
+        BargeIn::ALL.into_iter().find(|barge_in| barge_in.name() == text)
+    });
+    let echo_canceller = reader.parse("ECHO_CANCELLER", "on or off", |text| match text {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    });
     let answer_within = reader.number("ANSWER_WITHIN_MS", 500..=60_000, " milliseconds");
     let max_call = reader.number("MAX_CALL_SECONDS", 10..=86_400, " seconds");
     let session = SessionSettings {
+        audio_format: audio_format?,
         voice: voice?,
         instructions: reader.optional("OPENAI_INSTRUCTIONS"),
         greeting: reader.optional("OPENAI_GREETING"),
@@ -164,6 +191,9 @@ fn call(reader: &mut Reader<'_>) -> Option<CallSettings> {
     Some(CallSettings {
         rtp_source: rtp_source?,
         volume_boost: volume_boost?,
+        cushion: Duration::from_millis(cushion?),
+        barge_in: barge_in?,
+        echo_canceller: echo_canceller?,
         answer_within: Duration::from_millis(answer_within?),
         max_call: Duration::from_secs(max_call?),
         session,
@@ -229,6 +259,10 @@ mod tests {
             ("MEDIA_FORMAT", "alaw"),
             ("VAD_THRESHOLD", "0.5"),
             ("VOLUME_BOOST", "1"),
+            ("OPENAI_AUDIO_FORMAT", "pcmu"),
+            ("PLAYOUT_CUSHION_MS", "60"),
+            ("BARGE_IN", "guarded"),
+            ("ECHO_CANCELLER", "on"),
             ("ANSWER_WITHIN_MS", "500"),
             ("MAX_CALL_SECONDS", "86400"),
             ("ADMIN_BIND", "[::1]:0"),
@@ -239,12 +273,18 @@ mod tests {
             advertise_host,
             rtp_source,
             volume_boost,
+            cushion,
+            barge_in,
+            echo_canceller,
             answer_within,
             max_call,
             session,
         } = config.call;
         assert_eq!((ari_app.as_str(), advertise_host.as_deref()), ("shop.de_1", Some("media.example")));
         assert_eq!((rtp_source, volume_boost), (RtpSource::Learn, 1.0));
+        assert_eq!((cushion, barge_in), (Duration::from_millis(60), BargeIn::Guarded));
+        assert!(echo_canceller);
+        assert_eq!(session.audio_format, ModelFormat::Pcmu);
         assert_eq!((answer_within, max_call), (Duration::from_millis(500), Duration::from_secs(86_400)));
         assert_eq!((session.voice.as_str(), session.vad.threshold), ("marin", 0.5));
         assert_eq!(session.instructions.as_deref(), Some("Be brief.\nBe kind."));
@@ -255,6 +295,21 @@ mod tests {
             (MediaFormat::Alaw, Some("/etc/ca.pem"))
         );
         assert_eq!(config.admin_bind.to_string(), "[::1]:0");
+    }
+
+    #[test]
+    fn the_model_speaks_the_lines_own_g711_unless_told_otherwise() {
+        for (media, chosen, format) in [
+            ("slin16", "auto", ModelFormat::Pcm24),
+            ("g722", "auto", ModelFormat::Pcm24),
+            ("ulaw", "auto", ModelFormat::Pcmu),
+            ("alaw", "auto", ModelFormat::Pcma),
+            ("ulaw", "pcm24", ModelFormat::Pcm24),
+            ("slin16", "pcma", ModelFormat::Pcma),
+        ] {
+            let config = from(&[("MEDIA_FORMAT", media), ("OPENAI_AUDIO_FORMAT", chosen)]).unwrap();
+            assert_eq!(config.call.session.audio_format, format, "{media}, {chosen}");
+        }
     }
 
     #[test]
@@ -316,6 +371,10 @@ mod tests {
             ("VAD_THRESHOLD", "1.01"),
             ("VAD_THRESHOLD", "-0.1"),
             ("VOLUME_BOOST", "0"),
+            ("OPENAI_AUDIO_FORMAT", "g711"),
+            ("PLAYOUT_CUSHION_MS", "1001"),
+            ("BARGE_IN", "yes"),
+            ("ECHO_CANCELLER", "guarded"),
             ("VOLUME_BOOST", "inf"),
             ("ANSWER_WITHIN_MS", "60001"),
             ("ANSWER_WITHIN_MS", "3s"),

@@ -91,6 +91,11 @@ pub static VARIABLES: &[Variable] = {
             "The audio between Asterisk and the bridge: slin16 (wideband, G.722 back), g722, ulaw or alaw",
         ),
         variable(
+            "OPENAI_AUDIO_FORMAT",
+            Value("auto"),
+            "The audio between the bridge and the model: pcm24 (24 kHz), pcmu or pcma (G.711); auto: G.711 where MEDIA_FORMAT is that, else pcm24",
+        ),
+        variable(
             "VAD_THRESHOLD",
             Value("0.35"),
             "The server's voice detection, from 0 (everything is speech) to 1",
@@ -99,6 +104,21 @@ pub static VARIABLES: &[Variable] = {
             "VOLUME_BOOST",
             Value("2.5"),
             "The factor by which the caller is made louder for the model, 0.1 to 20",
+        ),
+        variable(
+            "BARGE_IN",
+            Value("on"),
+            "Whether a caller can interrupt the agent: on, guarded (only if the bridge too hears a voice as loud as the caller's; against echo) or off",
+        ),
+        variable(
+            "ECHO_CANCELLER",
+            Value("off"),
+            "Takes the agent's echo out of what the caller's line sends: on or off. It costs several times the CPU of the rest of a call",
+        ),
+        variable(
+            "PLAYOUT_CUSHION_MS",
+            Value("40"),
+            "How much of the agent's audio is awaited before it begins, 0 to 1000 ms; more if its words are torn",
         ),
         variable(
             "ANSWER_WITHIN_MS",

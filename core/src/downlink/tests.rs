@@ -6,6 +6,8 @@ use crate::rng::Rng;
 use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
 
+const CUSHION: Duration = Duration::from_millis(40);
+
 fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)
 }
@@ -34,7 +36,7 @@ struct Agent {
 
 impl Agent {
     fn answered(encoding: Encoding, millis: u64) -> Self {
-        let mut downlink = Downlink::new(encoding, &mut Rng::new(1));
+        let mut downlink = Downlink::new(encoding, CUSHION, &mut Rng::new(1));
         let first = (downlink.rtp.next_sequence, downlink.rtp.first_timestamp);
         downlink.start(at(millis));
         Self { downlink, first }
@@ -78,7 +80,7 @@ fn a_talkspurt_is_one_packet_in_each_slot_with_exact_numbers() {
     let mut agent = Agent::answered(Encoding::G722, 1000);
     agent.push(1007, "a", 100);
     let seen = agent.run();
-    assert_eq!(seen.len(), 6, "five frames, and the resampler's tail");
+    assert_eq!(seen.len(), 6, "five frames, and one for the end of the last");
     for (n, packet) in seen.iter().enumerate() {
         let slot = n as u64 + 1;
         let (marker, timestamp) = (n == 0, slot as u32 * 160);
@@ -115,7 +117,7 @@ fn a_late_poll_sends_one_frame_and_skips_the_missed_slots() {
 
 #[test]
 fn before_the_answer_audio_waits() {
-    let mut downlink = Downlink::new(Encoding::G722, &mut Rng::new(1));
+    let mut downlink = Downlink::new(Encoding::G722, CUSHION, &mut Rng::new(1));
     let mut datagram = Vec::new();
     assert_eq!(downlink.push_base64(at(5), "a", 0, delta(&[1; 4800]).as_bytes()), Pushed::Queued);
     assert_eq!((downlink.deadline(), downlink.queued_ms()), (None, 200));
@@ -135,11 +137,11 @@ fn a_short_first_delta_waits_for_more_for_a_completed_item_or_for_40_ms() {
     assert_eq!(more.downlink.deadline(), Some(at(20)), "40 ms are here");
     agent.downlink.item_done(at(25), "a", 0);
     assert_eq!(agent.downlink.deadline(), Some(at(40)), "nothing more comes");
-    assert_eq!(agent.run().len(), 1, "10 ms of audio, and its tail in the same frame");
+    assert_eq!(agent.run().len(), 1, "10 ms of audio, its fade, and its tail, in the same frame");
 }
 
 #[test]
-fn barge_in_silences_at_once_and_tells_what_was_heard() {
+fn barge_in_silences_within_a_frame_and_tells_what_was_heard() {
     let mut agent = Agent::answered(Encoding::G722, 0);
     agent.push(0, "a", 1000);
     for slot in 1..=7 {
@@ -147,14 +149,14 @@ fn barge_in_silences_at_once_and_tells_what_was_heard() {
     }
     let cut = agent.downlink.barge_in().unwrap();
     assert_eq!((cut.item_id.as_str(), cut.heard_ms, cut.received_ms, cut.dropped_ms), ("a", 140, 1000, 860));
-    assert_eq!((agent.downlink.deadline(), agent.downlink.is_playing()), (None, false));
     assert_eq!(agent.push(150, "a", 200), Pushed::Muted);
-    assert_eq!(agent.poll(160), None);
+    assert_eq!(agent.run().len(), 1, "the fade");
+    assert_eq!((agent.downlink.deadline(), agent.downlink.is_playing()), (None, false));
     assert_eq!(agent.downlink.barge_in(), None, "a second one finds nothing");
     // The next answer is a talkspurt of its own, and its packets go on in sequence.
     assert_eq!(agent.push(303, "b", 100), Pushed::Queued);
     let next = agent.run();
-    assert_eq!(next[0], Seen { at_ms: 320, marker: true, sequence: 7, timestamp: 16 * 160, skipped: 0 });
+    assert_eq!(next[0], Seen { at_ms: 320, marker: true, sequence: 8, timestamp: 16 * 160, skipped: 0 });
 }
 
 #[test]
@@ -179,8 +181,8 @@ fn barge_in_after_an_answer_that_was_heard_to_its_end_cuts_nothing() {
 
 #[test]
 fn the_end_of_the_audio_is_heard_and_no_more_than_that_is_sent() {
-    // The resampler's delay of 5 ms fits behind 15 ms of audio, not behind 16.
-    for (samples, packets) in [(15 * 24, 1), (16 * 24, 2), (20 * 24, 2), (35 * 24, 2), (36 * 24, 3)] {
+    // The fade and the resampler's delay, 5 ms each, fit behind 10 ms of audio, not behind 11.
+    for (samples, packets) in [(10 * 24, 1), (11 * 24, 2), (20 * 24, 2), (30 * 24, 2), (31 * 24, 3)] {
         let mut agent = Agent::answered(Encoding::G722, 0);
         agent.downlink.push_base64(at(0), "a", 0, delta(&vec![9000; samples]).as_bytes());
         assert_eq!(agent.run().len(), packets, "{samples} samples");
@@ -195,6 +197,7 @@ fn a_talkspurt_begins_without_an_echo_of_what_was_before() {
         if cut_off {
             (1..=3).for_each(|slot| assert!(agent.poll(slot * 20).is_some()));
             agent.downlink.barge_in().unwrap();
+            agent.run();
         } else {
             agent.run();
         }
@@ -215,16 +218,16 @@ fn a_sample_that_is_split_between_two_deltas_is_put_together() {
         let pushed = agent.downlink.push_base64(at(0), "a", 0, BASE64_STANDARD.encode(piece).as_bytes());
         assert_eq!(pushed, Pushed::Queued);
     }
-    let mut frame = [0; MODEL_FRAME_SAMPLES];
-    for _ in 0..2 {
-        assert_eq!(agent.downlink.playout.next_frame(&mut frame), MODEL_FRAME_SAMPLES);
-        assert_eq!(frame, [0x1234; MODEL_FRAME_SAMPLES]);
-    }
+    let mut frame = Vec::new();
+    assert_eq!(agent.downlink.playout.next_frame(&mut frame), 480);
+    assert_eq!(agent.downlink.playout.next_frame(&mut frame), 480);
+    assert_eq!(frame, bytes);
+    frame.clear();
     // The half sample of one item is not joined to another.
     agent.downlink.push_base64(at(0), "a", 0, BASE64_STANDARD.encode([1, 2, 3]).as_bytes());
     agent.downlink.push_base64(at(0), "b", 0, BASE64_STANDARD.encode([4, 5]).as_bytes());
     agent.downlink.playout.next_frame(&mut frame);
-    assert_eq!(frame[..3], [0x0201, 0x0504, 0]);
+    assert_eq!(frame, [1, 2, 4, 5]);
 }
 
 #[test]
@@ -288,7 +291,7 @@ proptest! {
     fn the_stream_is_exact_whatever_happens(
         seed: u64, start in 0u64..500, story in proptest::collection::vec((0u64..70, step()), 1..200),
     ) {
-        let mut downlink = Downlink::new(Encoding::G722, &mut Rng::new(seed));
+        let mut downlink = Downlink::new(Encoding::G722, CUSHION, &mut Rng::new(seed));
         let (mut now, mut datagram) = (start, Vec::new());
         let mut last: Option<(u16, u64)> = None;
         let first_timestamp = downlink.rtp.first_timestamp;
@@ -302,7 +305,7 @@ proptest! {
                 Step::Done { item } => downlink.item_done(at(now), &item.to_string(), 0),
                 Step::BargeIn => if let Some(cut) = downlink.barge_in() {
                     prop_assert!(cut.heard_ms <= cut.received_ms);
-                    prop_assert_eq!(downlink.deadline(), None);
+                    prop_assert_eq!(downlink.queued_ms(), 0);
                 },
                 Step::Poll => {}
             }
@@ -328,7 +331,116 @@ proptest! {
 
     #[test]
     fn no_delta_whatsoever_panics(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-        let mut downlink = Downlink::new(Encoding::Pcma, &mut Rng::new(0));
+        let mut downlink = Downlink::new(Encoding::Pcma, CUSHION, &mut Rng::new(0));
         downlink.push_base64(at(0), "a", 0, &bytes);
     }
+}
+
+/// The largest step from one sample to the next.
+fn steepest(samples: &[i16]) -> u32 {
+    samples.windows(2).map(|pair| pair[0].abs_diff(pair[1]).into()).max().unwrap_or(0)
+}
+
+/// What the caller hears of an agent that says a 200 Hz tone: every packet until nothing is due, decoded.
+fn heard(agent: &mut Agent, decoder: &mut Decoder, until: u64) -> Vec<i16> {
+    let mut heard = Vec::new();
+    while let Some(due) = agent.downlink.deadline().filter(|due| due.as_millis() <= until) {
+        let mut datagram = Vec::new();
+        agent.downlink.poll(due, &mut datagram).unwrap();
+        decoder.decode(Packet::parse(&datagram).unwrap().payload, &mut heard);
+    }
+    heard
+}
+
+fn tone(rate: f64, samples: usize) -> Vec<i16> {
+    let step = core::f64::consts::TAU * 200.0 / rate;
+    (0..samples).map(|n| pcm::round(16_000.0 * (n as f64 * step).sin())).collect()
+}
+
+#[test]
+fn neither_the_end_nor_a_barge_in_nor_a_lull_clicks() {
+    // The steepest step of the tone itself, and of what its fade may add to it.
+    let bound = steepest(&tone(8000.0, 8000)) * 5 / 4;
+    let tone = tone(24_000.0, 24 * 500);
+    for story in ["end", "barge-in", "lull"] {
+        let mut agent = Agent::answered(Encoding::Pcmu, 0);
+        let mut decoder = Decoder::new(Encoding::Pcmu);
+        // The end lies in the middle of a wave and of a frame: 133 ms.
+        agent.downlink.push_base64(at(0), "a", 0, delta(&tone[..24 * 133]).as_bytes());
+        let mut audio = heard(&mut agent, &mut decoder, if story == "barge-in" { 80 } else { 1000 });
+        match story {
+            "barge-in" => {
+                agent.downlink.barge_in().unwrap();
+                let fade = heard(&mut agent, &mut decoder, 1000);
+                assert_eq!(fade.len(), 160, "one frame");
+                assert!(fade[11 * 8..].iter().all(|sample| sample.unsigned_abs() < 16), "silent after 10 ms");
+                audio.extend(fade);
+            }
+            "lull" => {
+                agent.downlink.push_base64(at(1000), "a", 0, delta(&tone[24 * 133..24 * 300]).as_bytes());
+                audio.extend(heard(&mut agent, &mut decoder, 2000));
+            }
+            _ => {}
+        }
+        let step = steepest(&audio);
+        assert!(step <= bound, "{story}: a step of {step}, where the tone has {bound}");
+    }
+}
+
+#[test]
+fn where_model_and_line_speak_the_same_g711_not_a_bit_is_changed() {
+    for (line, model) in [(Encoding::Pcmu, ModelFormat::Pcmu), (Encoding::Pcma, ModelFormat::Pcma)] {
+        let mut agent = Agent::answered(line, 0);
+        agent.downlink.set_model_format(model);
+        // Every code, with both zeros of the law, in three frames.
+        let audio: Vec<u8> = (0..=255).cycle().take(480).collect();
+        agent.downlink.push_base64(at(0), "a", 0, BASE64_STANDARD.encode(&audio).as_bytes());
+        let mut payloads = Vec::new();
+        while let Some(due) = agent.downlink.deadline() {
+            let mut datagram = Vec::new();
+            agent.downlink.poll(due, &mut datagram).unwrap();
+            payloads.push(Packet::parse(&datagram).unwrap().payload.to_vec());
+        }
+        assert_eq!(payloads[..3].concat(), audio);
+        assert_eq!(payloads.len(), 4, "and a frame for its end");
+        let silence = line.silence_byte().unwrap();
+        assert_eq!(payloads[3][40..], [silence; 120]);
+        agent.downlink.push_base64(at(1000), "b", 0, BASE64_STANDARD.encode(&audio).as_bytes());
+        let cut = agent.downlink.barge_in().unwrap();
+        assert_eq!((cut.received_ms, cut.dropped_ms), (60, 60));
+    }
+}
+
+#[test]
+fn g711_of_the_model_is_resampled_for_a_line_that_speaks_something_else() {
+    let mut agent = Agent::answered(Encoding::G722, 0);
+    agent.downlink.set_model_format(ModelFormat::Pcma);
+    let mut codes = Vec::new();
+    Encoder::new(Encoding::Pcma).encode(&tone(8000.0, 8 * 200), &mut codes);
+    agent.downlink.push_base64(at(0), "a", 0, BASE64_STANDARD.encode(codes).as_bytes());
+    let audio = heard(&mut agent, &mut Decoder::new(Encoding::G722), 1000);
+    assert_eq!(audio.len(), 16 * 220);
+    let loudest = audio.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
+    assert!((14_000..18_000).contains(&loudest), "{loudest}");
+}
+
+#[test]
+fn the_cushion_is_what_the_operator_says() {
+    for (cushion_ms, due) in [(0, 20), (40, 60), (200, 220)] {
+        let cushion = Duration::from_millis(cushion_ms);
+        let mut downlink = Downlink::new(Encoding::Pcmu, cushion, &mut Rng::new(1));
+        downlink.start(at(0));
+        downlink.push_base64(at(5), "a", 0, delta(&[1; 24 * 10]).as_bytes());
+        assert_eq!(downlink.deadline(), Some(at(due)), "{cushion_ms} ms");
+    }
+}
+
+#[test]
+fn an_answer_in_one_delta_of_minutes_is_taken_in_part_and_leaves_no_large_buffer_behind() {
+    let mut agent = Agent::answered(Encoding::Pcmu, 0);
+    let pushed = agent.downlink.push_base64(at(0), "a", 0, delta(&vec![1; 24 * 320_000]).as_bytes());
+    assert_eq!(pushed, Pushed::Full { dropped_ms: 20_000 });
+    assert!(agent.downlink.bytes.capacity() <= KEPT_BYTES);
+    agent.poll(20);
+    assert_eq!(agent.downlink.barge_in().unwrap().heard_ms, 20);
 }

@@ -11,7 +11,7 @@ pub use io::*;
 use crate::ari::{Channel, Event, EventKind};
 use crate::call::{IoFault, LinkState, StopReason};
 use crate::id::{CallId, IdPrefix, InstanceNonce, ResourceId};
-use crate::observe::{Label, Observation, Peer, Refusal};
+use crate::observe::{BadInput, Observation, Once, Refusal};
 use crate::rng::Rng;
 use crate::settings::SwitchboardSettings;
 use crate::time::{Duration, Instant};
@@ -41,6 +41,7 @@ pub struct Switchboard {
     by_channel: BTreeMap<String, CallId>,
     orphans: Orphans,
     draining: bool,
+    bad_told: Once,
     finished: bool,
 }
 
@@ -76,6 +77,7 @@ impl Switchboard {
             by_channel: BTreeMap::new(),
             orphans: Orphans::default(),
             draining: false,
+            bad_told: Once::default(),
             finished: false,
         };
         let next = switchboard.next();
@@ -120,7 +122,7 @@ impl Switchboard {
             Input::AriDown { http_status, fault } => self.ari_down(now, http_status, fault, out),
             Input::Ari(bytes) => match Event::parse(bytes) {
                 Some(event) => self.event(&event, bytes, out),
-                None => out.observe(Observation::BadInput { peer: Peer::Ari, what: Label::new("event") }),
+                None => self.bad_told.bad_input(BadInput::AriEvent).for_each(|o| out.observe(o)),
             },
             Input::AriReply { id, status, .. } => self.orphans.reply(now, id, status),
             Input::AriFailed { id, .. } => self.orphans.no_reply(now, id),

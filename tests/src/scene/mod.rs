@@ -5,17 +5,22 @@
 //! silent, goes away; and afterwards one looks at what was heard, observed and left behind.
 
 mod mail;
+mod stage;
+
+pub use stage::Stage;
 
 use ari_bridge_core::actions::Span;
-use ari_bridge_core::call::{self, Call, IoFault, Origin, Outcome, Start};
+use ari_bridge_core::call::{self, Call, IoFault, Origin, Outcome, Record, Start};
 use ari_bridge_core::id::{CallId, InstanceNonce, LegId, LinkId, RequestId};
 use ari_bridge_core::observe::Observation;
-use ari_bridge_core::settings::{CallSettings, MediaPlan, SwitchboardSettings};
+use ari_bridge_core::settings::SwitchboardSettings;
 use ari_bridge_core::sim::asterisk::{self as pbx, Asterisk, CallerState};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime::{self as server, Agent, Parrot, Realtime};
 use ari_bridge_core::switchboard::{self, Switchboard};
 use ari_bridge_core::time::{Duration, Instant, UtcNanos};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use core::net::SocketAddr;
 use mail::{Knock, Letter, Note, Parcel};
 use std::collections::{BTreeMap, VecDeque};
@@ -26,53 +31,17 @@ const FLIGHT: Duration = Duration::from_micros(500);
 /// The most deliveries that a scene may need between two looks, so that a loop is a failure and not a hang.
 const MAX_DELIVERIES: usize = 2_000_000;
 
-/// How a scene is set up.
-#[derive(Debug)]
-pub struct Stage {
-    /// The settings of the calls.
-    pub call: CallSettings,
-    /// How media is carried.
-    pub media: MediaPlan,
-    /// How many calls are taken.
-    pub max_calls: usize,
-    /// Asterisk.
-    pub asterisk: pbx::Settings,
-    /// The password that the bridge uses.
-    pub password: String,
-    /// The key that the bridge uses.
-    pub api_key: String,
-    /// The model that the bridge asks for.
-    pub model: String,
-    /// Nobody listens where Asterisk should be, until [`Scene::asterisk_comes_up`].
-    pub no_asterisk: bool,
-    /// No media port is free.
-    pub no_ports: bool,
-    /// Nobody listens where the Realtime server should be.
-    pub no_realtime: bool,
-    /// The Realtime server takes the connection and never says a word.
-    pub mute_realtime: bool,
-    /// What the agent says when it is told to speak, instead of two tones: 24 kHz.
-    pub greeting: Option<Vec<i16>>,
-}
-
-impl Default for Stage {
-    fn default() -> Self {
-        let asterisk = pbx::Settings::default();
-        Self {
-            call: CallSettings { volume_boost: 1.0, ..CallSettings::default() },
-            media: MediaPlan::default(),
-            max_calls: 10,
-            password: asterisk.password.clone(),
-            asterisk,
-            api_key: "sk-sim".into(),
-            model: "gpt-realtime-2.1-mini".into(),
-            no_asterisk: false,
-            no_ports: false,
-            no_realtime: false,
-            mute_realtime: false,
-            greeting: None,
-        }
-    }
+/// What was heard of a part of an item.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Said {
+    /// The item.
+    pub item_id: String,
+    /// The words.
+    pub text: String,
+    /// How much of it was heard, in milliseconds.
+    pub heard_ms: u64,
+    /// How much of it had come, in milliseconds.
+    pub received_ms: u64,
 }
 
 struct Party {
@@ -106,8 +75,14 @@ pub struct Scene {
     pub outcomes: Vec<Outcome>,
     /// What the bridge sent to Realtime servers, but for audio.
     pub client_events: Vec<String>,
-    /// How much audio was sent to Realtime servers.
+    /// How much audio was sent to Realtime servers, if it was PCM.
     pub audio_sent: Duration,
+    /// All of it, as it was sent, one append behind the other.
+    pub model_audio: Vec<u8>,
+    /// What was heard of what the agents said, in order.
+    pub said: Vec<Said>,
+    /// The packets of the bridge, and when each was sent.
+    pub datagrams: Vec<(Instant, Vec<u8>)>,
     /// Where each packet of the bridge went.
     pub media_sent_to: Vec<SocketAddr>,
     /// Whether the switchboard has said that it is done.
@@ -143,6 +118,9 @@ impl Scene {
             outcomes: Vec::new(),
             client_events: Vec::new(),
             audio_sent: Duration::ZERO,
+            model_audio: Vec::new(),
+            said: Vec::new(),
+            datagrams: Vec::new(),
             media_sent_to: Vec::new(),
             drained: false,
             stage,
@@ -406,6 +384,7 @@ impl Scene {
                     self.media_sent_to.push(to);
                     let local = self.parties[&id].local.map_or(to, |(_, local)| local);
                     let datagram = out.bytes(bytes).to_vec();
+                    self.datagrams.push((self.now, datagram.clone()));
                     self.send(Parcel::Asterisk(Knock::Datagram(to.port(), local, datagram)));
                 }
                 Action::CloseMedia { .. } => {
@@ -419,6 +398,15 @@ impl Scene {
                     if let Some(party) = self.parties.get_mut(&id) {
                         party.server = None;
                     }
+                }
+                Action::Record(Record::AgentSaid { item_id, text, heard_ms, received_ms, .. }) => {
+                    let said = Said {
+                        item_id: out.text(item_id).to_owned(),
+                        text: out.text(text).to_owned(),
+                        heard_ms,
+                        received_ms,
+                    };
+                    self.said.push(said);
                 }
                 Action::Observe(observation) => self.observations.push((self.now, observation)),
                 Action::Finish(outcome) => {
@@ -458,7 +446,10 @@ impl Scene {
             Some(greeting) => Box::new(Parrot::greeting_with(greeting.clone(), 24_000)),
             None => Box::new(Parrot::new()),
         };
-        let realtime = Realtime::new(server::Settings { seed: call.0, ..server::Settings::default() }, agent);
+        let realtime = Realtime::new(
+            server::Settings { seed: call.0, g711: self.stage.g711, ..server::Settings::default() },
+            agent,
+        );
         if let Some(party) = self.parties.get_mut(&call) {
             party.server = Some((realtime, None));
         }
@@ -482,6 +473,7 @@ impl Scene {
         let append = text.strip_prefix(r#"{"type":"input_audio_buffer.append","audio":""#);
         if let Some(audio) = append.and_then(|rest| rest.strip_suffix(r#""}"#)) {
             // Base64 of 48 bytes a millisecond; a whole number of milliseconds needs no padding.
+            self.model_audio.extend(BASE64_STANDARD.decode(audio).expect("an append is base64"));
             self.audio_sent += Duration::from_millis(audio.len() as u64 / 64);
         } else {
             self.client_events.push(text.to_owned());

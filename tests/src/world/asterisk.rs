@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 /// How long after the bridge gave up on it a request may still be executed: just below what the bridge waits.
 const EXECUTED_WITHIN: Duration = Duration::from_millis(29_900);
 
-const CALLER: &str = "1795346951.0";
+pub(super) const CALLER: &str = "1795346951.0";
 const MEDIA: &str = "arib00000007-1-1";
 const BRIDGE: &str = "arib00000007-1-2";
 

@@ -10,12 +10,14 @@ use crate::choices::Choices;
 use ari_bridge_core::call::{
     Action, Actions, Call, Input, IoFault, LinkState, Next, Origin, Outcome, Start, StopReason,
 };
-use ari_bridge_core::format::MediaFormat;
+use ari_bridge_core::format::{MediaFormat, ModelFormat};
 use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LegId, LinkId, RequestId};
 use ari_bridge_core::rtp::Packet;
-use ari_bridge_core::settings::{CallSettings, MediaPlan, RtpSource, SessionSettings, Transport};
+use ari_bridge_core::settings::{
+    BargeIn, CallSettings, MediaPlan, RtpSource, SessionSettings, Transport, VadSettings,
+};
 use ari_bridge_core::time::{Duration, Instant, UtcNanos};
-use asterisk::{Asterisk, Request};
+use asterisk::{Asterisk, CALLER, Request};
 use core::net::SocketAddr;
 use oracle::Oracle;
 
@@ -71,10 +73,15 @@ impl World {
         let settings = CallSettings {
             advertise_host: choices.one_in(4).then(|| "media.example".to_owned()),
             rtp_source: if choices.one_in(3) { RtpSource::Learn } else { RtpSource::Strict },
-            volume_boost: 1.0,
+            volume_boost: if choices.one_in(2) { 1.0 } else { 2.5 },
+            cushion: Duration::from_millis(if choices.one_in(4) { 0 } else { 40 }),
+            barge_in: BargeIn::ALL[choices.below(3)],
+            echo_canceller: choices.one_in(16),
             max_call: Duration::from_secs(if choices.one_in(4) { 10 } else { 3600 }),
             session: SessionSettings {
                 greeting: choices.one_in(3).then(|| "Good day.".to_owned()),
+                audio_format: ModelFormat::ALL[choices.below(3)],
+                vad: VadSettings { interrupt_response: choices.one_in(2), ..VadSettings::default() },
                 ..SessionSettings::default()
             },
             ..CallSettings::default()
@@ -112,7 +119,8 @@ impl World {
             }
             1 => self.step(Input::RealtimeUp { link: LinkId(1) }),
             2 => self.server_says(r#"{"type":"session.created"}"#),
-            3 => self.server_says(r#"{"type":"session.updated"}"#),
+            // Without a format G.711 is not confirmed; what is asked for then is, whatever is shown.
+            3 | 4 => self.server_says(r#"{"type":"session.updated"}"#),
             _ => {
                 if let Some(event) = self.asterisk.take_event(&mut honest) {
                     self.step(Input::Ari(event.as_bytes()));
@@ -177,6 +185,10 @@ impl World {
             self.step(Input::Ari(garbage));
         } else if choices.one_in(24) {
             self.asterisk.caller_hangs_up();
+        } else if choices.one_in(12) {
+            let kind = if choices.one_in(2) { "ChannelHold" } else { "ChannelUnhold" };
+            let event = format!(r#"{{"type":"{kind}","channel":{{"id":"{CALLER}"}}}}"#);
+            self.step(Input::Ari(event.as_bytes()));
         } else if let Some(event) = self.asterisk.take_event(choices) {
             self.step(Input::Ari(event.as_bytes()));
         }
@@ -191,11 +203,31 @@ impl World {
                 r#"{{"type":"response.output_audio.delta","item_id":"item{item}","content_index":0,"delta":"{audio}"}}"#
             )
         };
-        let message = match choices.below(14) {
+        let message = match choices.below(18) {
             0 | 1 => r#"{"type":"session.created"}"#.to_owned(),
-            2 | 3 => r#"{"type":"session.updated"}"#.to_owned(),
-            4 => r#"{"type":"input_audio_buffer.speech_started"}"#.to_owned(),
-            5 => r#"{"type":"input_audio_buffer.speech_stopped"}"#.to_owned(),
+            2 => r#"{"type":"session.updated"}"#.to_owned(),
+            3 => {
+                let format = ModelFormat::ALL[choices.below(3)].media_type();
+                let side = format!(r#"{{"format":{{"type":"{format}"}}}}"#);
+                format!(
+                    r#"{{"type":"session.updated","session":{{"audio":{{"input":{side},"output":{side}}}}}}}"#
+                )
+            }
+            4 => format!(r#"{{"type":"input_audio_buffer.speech_started","item_id":"user{item}"}}"#),
+            5 => {
+                let end = u64::from(choices.byte()) * 20;
+                format!(
+                    r#"{{"type":"input_audio_buffer.speech_stopped","item_id":"user{item}","audio_end_ms":{end}}}"#
+                )
+            }
+            14 => format!(r#"{{"type":"input_audio_buffer.committed","item_id":"user{item}"}}"#),
+            15 | 16 => {
+                let kind = r#""type":"response.output_audio_transcript.delta""#;
+                format!(r#"{{{kind},"item_id":"item{item}","content_index":0,"delta":" some words"}}"#)
+            }
+            17 => {
+                r#"{"type":"error","error":{"code":"conversation_already_has_active_response"}}"#.to_owned()
+            }
             6 => r#"{"type":"response.created"}"#.to_owned(),
             7 | 8 => delta(),
             9 => {

@@ -20,6 +20,8 @@ pub(super) struct Oracle {
     packets_out: usize,
     session_updated: bool,
     received_bytes: BTreeMap<String, u64>,
+    /// Of the format that the server was last asked for.
+    bytes_per_ms: u64,
     finished: Option<Outcome>,
     digest: u64,
 }
@@ -33,6 +35,7 @@ impl Oracle {
             packets_out: 0,
             session_updated: false,
             received_bytes: BTreeMap::new(),
+            bytes_per_ms: 48,
             finished: None,
             digest: 0xcbf2_9ce4_8422_2325,
         }
@@ -54,7 +57,10 @@ impl Oracle {
     pub(super) fn server_said(&mut self, message: &str) {
         let event: serde_json::Value = serde_json::from_str(message).expect("the world writes JSON");
         self.session_updated |= event["type"] == "session.updated";
-        if let (Some(item), Some(delta)) = (event["item_id"].as_str(), event["delta"].as_str()) {
+        let is_audio = event["type"] == "response.output_audio.delta";
+        if let (true, Some(item), Some(delta)) =
+            (is_audio, event["item_id"].as_str(), event["delta"].as_str())
+        {
             *self.received_bytes.entry(item.to_owned()).or_default() += delta.len() as u64 / 4 * 3;
         }
     }
@@ -113,14 +119,19 @@ impl Oracle {
         self.packets_out += 1;
     }
 
-    /// What the server is told was heard is more than nothing and at most what was received.
-    fn check_client_event(&self, text: &str) {
+    /// What the server is told was heard is more than nothing, and at most what was received and was sent.
+    fn check_client_event(&mut self, text: &str) {
         let event: serde_json::Value = serde_json::from_str(text).expect("what is sent is JSON");
+        if let Some(format) = event.pointer("/session/audio/output/format/type") {
+            self.bytes_per_ms = if format == "audio/pcm" { 48 } else { 8 };
+        }
         if event["type"] == "conversation.item.truncate" {
             let heard = event["audio_end_ms"].as_u64().expect("an integer");
             let item = event["item_id"].as_str().expect("a string");
-            let received = self.received_bytes.get(item).copied().unwrap_or_default() / 48;
+            let received = self.received_bytes.get(item).copied().unwrap_or_default() / self.bytes_per_ms;
             assert!(heard > 0 && heard <= received, "{heard} ms heard of {received} ms received");
+            let sent = self.packets_out as u64 * 20;
+            assert!(heard <= sent, "{heard} ms heard of {sent} ms sent");
         }
     }
 

@@ -54,6 +54,20 @@ pub struct Settings {
     pub utc: UtcNanos,
     /// What the ids begin with, so that those of two sockets differ.
     pub seed: u64,
+    /// What happens when G.711 is asked for.
+    pub g711: G711,
+}
+
+/// How a server takes the request to speak G.711.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum G711 {
+    /// It speaks it, like OpenAI's.
+    #[default]
+    Spoken,
+    /// It goes on in PCM and shows so in `session.updated`.
+    Ignored,
+    /// It refuses the whole update.
+    Refused,
 }
 
 impl Default for Settings {
@@ -67,6 +81,7 @@ impl Default for Settings {
             session_limit: Duration::from_secs(3600),
             utc: UtcNanos(1_795_000_000_000_000_000),
             seed: 1,
+            g711: G711::Spoken,
         }
     }
 }
@@ -298,7 +313,7 @@ impl Realtime {
     fn update_session(&mut self, update: &Value, out: &mut Actions) -> Result<(), Refusal> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let before = session.input_encoding();
-        session.update(update, self.has_spoken)?;
+        session.update(&session::as_far_as_spoken(update, self.settings.g711)?, self.has_spoken)?;
         let encoding = session.input_encoding();
         let event = json!({ "type": "session.updated", "session": session.json() });
         if encoding != before {

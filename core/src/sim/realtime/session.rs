@@ -1,6 +1,7 @@
 //! The session object, and what the server takes into it. What is unknown is refused, and the whole update is
 //! lost, as with the real one.
 
+use super::G711;
 use super::listener::Vad;
 use crate::format::Encoding;
 use serde_json::{Map, Value, json};
@@ -296,6 +297,25 @@ fn encoding(kind: &Value) -> Option<Encoding> {
         Some("audio/pcma") => Some(Encoding::Pcma),
         _ => None,
     }
+}
+
+/// What a server that speaks G.711, or does not, makes of an update.
+pub(super) fn as_far_as_spoken(update: &Value, g711: G711) -> Result<Value, Refusal> {
+    let mut update = update.clone();
+    for side in ["input", "output"] {
+        let Some(format) = update.pointer_mut(&format!("/audio/{side}/format")) else { continue };
+        let asked = format.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+        match g711 {
+            G711::Spoken => {}
+            G711::Ignored => *format = json!({ "type": "audio/pcm", "rate": 24000 }),
+            G711::Refused if asked == "audio/pcm" => {}
+            G711::Refused => {
+                let param = format!("session.audio.{side}.format.type");
+                return Err(Refusal::value(&param, &asked, "'audio/pcm'"));
+            }
+        }
+    }
+    Ok(update)
 }
 
 /// PCM says its rate, which is 24000; G.711 has none.

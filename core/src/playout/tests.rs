@@ -1,0 +1,250 @@
+//! The ledger as stories.
+
+use super::*;
+use proptest::prelude::*;
+
+const FRAME: usize = 480;
+const SAMPLES_PER_MS: u64 = 24;
+
+fn playout() -> Playout {
+    Playout::new(ModelFormat::Pcm24)
+}
+
+fn push(playout: &mut Playout, item: &str, part: u32, samples: &[i16]) -> Pushed {
+    let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    playout.push(item, part, &bytes)
+}
+
+fn frame(playout: &mut Playout) -> (Vec<i16>, usize) {
+    let mut frame = Vec::new();
+    let taken = playout.next_frame(&mut frame);
+    (frame.chunks(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect(), taken)
+}
+
+/// All that [`Playout::next_said`] has to tell.
+fn told(playout: &mut Playout, is_over: bool) -> Vec<(String, u64, String)> {
+    let mut all = Vec::new();
+    while let Some(said) = playout.next_said(is_over) {
+        all.push((said.item_id.to_owned(), said.heard_ms, said.text.to_owned()));
+    }
+    all
+}
+
+fn line(item: &str, heard_ms: u64, text: &str) -> (String, u64, String) {
+    (item.to_owned(), heard_ms, text.to_owned())
+}
+
+#[test]
+fn frames_come_in_order_and_the_last_is_what_is_left() {
+    let mut playout = playout();
+    assert_eq!(push(&mut playout, "a", 0, &[1; 400]), Pushed::Queued);
+    assert_eq!(push(&mut playout, "a", 0, &[2; 200]), Pushed::Queued);
+    let (first, taken) = frame(&mut playout);
+    assert_eq!((taken, first[399], first[400], first[479]), (FRAME, 1, 2, 2));
+    let (last, taken) = frame(&mut playout);
+    assert_eq!((taken, last.len(), last[119]), (120, 120, 2));
+    assert_eq!(frame(&mut playout), (vec![], 0));
+}
+
+#[test]
+fn barge_in_tells_what_was_heard_of_what_was_received() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; 24 * 100]);
+    frame(&mut playout);
+    frame(&mut playout);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.content_index), ("a", 0));
+    assert_eq!((cut.heard_ms, cut.received_ms, cut.dropped_ms), (40, 100, 60));
+    assert_eq!(playout.queued_ms(), 0);
+    assert_eq!(playout.clear(), None);
+}
+
+#[test]
+fn what_still_comes_of_an_interrupted_item_is_dropped_and_the_next_item_is_heard() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; 2400]);
+    push(&mut playout, "b", 0, &[2; 2400]);
+    frame(&mut playout);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.unheard), ("a", vec!["b".to_owned()]));
+    assert_eq!(push(&mut playout, "a", 0, &[3; 2400]), Pushed::Muted);
+    assert_eq!(push(&mut playout, "b", 1, &[3; 2400]), Pushed::Muted);
+    assert_eq!(push(&mut playout, "c", 0, &[4; 2400]), Pushed::Queued);
+    assert_eq!(frame(&mut playout).0, [4; FRAME]);
+}
+
+#[test]
+fn the_ledger_follows_the_queue_from_item_to_item() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; 24 * 30]);
+    push(&mut playout, "a", 1, &[1; 24 * 30]);
+    push(&mut playout, "b", 0, &[1; 24 * 30]);
+    frame(&mut playout);
+    frame(&mut playout);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.content_index), ("a", 1));
+    assert_eq!((cut.heard_ms, cut.received_ms, cut.dropped_ms), (10, 30, 50));
+}
+
+#[test]
+fn between_two_items_it_is_the_next_one_that_is_cut() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; FRAME]);
+    push(&mut playout, "b", 0, &[1; FRAME]);
+    frame(&mut playout);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.heard_ms, cut.received_ms, cut.dropped_ms), ("b", 0, 20, 20));
+}
+
+#[test]
+fn an_item_heard_to_its_end_is_the_last_one_heard() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; 250]);
+    frame(&mut playout);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.heard_ms, cut.received_ms, cut.dropped_ms), (10, 10, 0));
+}
+
+#[test]
+fn a_full_queue_drops_the_end_of_the_item_and_says_so() {
+    let mut playout = playout();
+    let minute = vec![1; 24 * 60_000];
+    for _ in 0..5 {
+        assert_eq!(push(&mut playout, "a", 0, &minute), Pushed::Queued);
+    }
+    assert_eq!(playout.queued_ms(), MAX_QUEUED_MS);
+    assert_eq!(push(&mut playout, "a", 0, &[1; 25]), Pushed::Full { dropped_ms: 2 });
+    frame(&mut playout);
+    assert_eq!(push(&mut playout, "a", 0, &[1; 24]), Pushed::Full { dropped_ms: 1 }, "no hole in mid-item");
+    assert_eq!(push(&mut playout, "b", 0, &[1; 24]), Pushed::Queued);
+    assert_eq!(playout.clear().unwrap().heard_ms, 20);
+}
+
+#[test]
+fn neither_items_nor_muted_names_grow_without_bound() {
+    let mut playout = playout();
+    let long = "x".repeat(100_000);
+    for n in 0..1000 {
+        push(&mut playout, &format!("{n}{long}"), 0, &[1]);
+    }
+    assert_eq!((playout.items.len(), playout.queued_samples()), (MAX_ITEMS, MAX_ITEMS));
+    playout.clear();
+    assert_eq!(playout.muted.len(), MAX_MUTED);
+    assert!(playout.muted.iter().all(|id| id.len() <= MAX_ITEM_ID_BYTES));
+    assert_eq!(
+        push(&mut playout, &format!("63{long}"), 0, &[1]),
+        Pushed::Muted,
+        "a cut name is told from others"
+    );
+}
+
+proptest! {
+    /// Whatever is pushed, sent and cleared in whatever order: heard <= received, and no sample is made or lost.
+    #[test]
+    fn the_ledger_balances(story in proptest::collection::vec((0u8..8, 0u8..5, 0usize..3000), 1..80)) {
+        let mut playout = playout();
+        let (mut queued, mut sent) = (0, 0);
+        for (what, item, samples) in story {
+            match what {
+                0 => {
+                    if let Some(cut) = playout.clear() {
+                        prop_assert!(cut.heard_ms <= cut.received_ms);
+                        prop_assert_eq!(cut.dropped_ms, (queued - sent) as u64 / SAMPLES_PER_MS);
+                    }
+                    (queued, sent) = (0, 0);
+                }
+                1..=3 => sent += frame(&mut playout).1,
+                _ => if push(&mut playout, &item.to_string(), 0, &vec![1; samples]) == Pushed::Queued {
+                    queued += samples;
+                },
+            }
+            prop_assert_eq!(playout.queued_samples(), queued - sent);
+            prop_assert_eq!(playout.items.iter().map(|item| item.queued).sum::<u64>(), (queued - sent) as u64);
+        }
+    }
+}
+
+#[test]
+fn what_was_heard_is_told_once_when_it_was_heard() {
+    let mut playout = playout();
+    playout.push_text("a", 0, "Good morning.");
+    push(&mut playout, "a", 0, &[1; 2 * FRAME]);
+    playout.done("a", 0);
+    playout.text_done("a", 0, "Good morning.");
+    playout.push_text("b", 0, "How are you?");
+    push(&mut playout, "b", 0, &[1; FRAME]);
+    assert_eq!(told(&mut playout, false), []);
+    frame(&mut playout);
+    assert_eq!(told(&mut playout, false), [], "it is being heard");
+    assert_eq!(playout.said("a", 0).unwrap().heard_ms, 20);
+    frame(&mut playout);
+    assert_eq!(told(&mut playout, false), [line("a", 40, "Good morning.")]);
+    assert_eq!(told(&mut playout, true), [], "and only once");
+    frame(&mut playout);
+    assert_eq!(told(&mut playout, false), [], "more may come of it");
+    playout.all_done();
+    assert_eq!(told(&mut playout, false), [line("b", 20, "How are you?")]);
+    assert_eq!(playout.items.len(), 1, "what was told is forgotten when the next one is heard");
+}
+
+#[test]
+fn a_call_that_ends_in_mid_sentence_has_heard_half_of_it() {
+    let mut playout = playout();
+    playout.push_text("a", 0, "one two three four");
+    push(&mut playout, "a", 0, &[1; 4 * FRAME]);
+    playout.all_done();
+    frame(&mut playout);
+    frame(&mut playout);
+    assert_eq!(told(&mut playout, false), []);
+    assert_eq!(told(&mut playout, true), [line("a", 40, "one two")]);
+}
+
+#[test]
+fn an_item_without_an_end_is_told_when_the_next_one_is_heard() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; FRAME]);
+    playout.push_text("a", 0, "Hm.");
+    push(&mut playout, "b", 0, &[1; 2 * FRAME]);
+    frame(&mut playout);
+    assert_eq!(told(&mut playout, false), []);
+    frame(&mut playout);
+    assert_eq!(told(&mut playout, false), [line("a", 20, "Hm.")]);
+}
+
+#[test]
+fn what_the_full_queue_dropped_was_not_heard() {
+    let mut playout = playout();
+    playout.push_text("a", 0, "one two three four five six");
+    let minutes = vec![1; 24 * MAX_QUEUED_MS as usize * 6 / 5];
+    assert!(matches!(push(&mut playout, "a", 0, &minutes), Pushed::Full { .. }));
+    playout.all_done();
+    while frame(&mut playout).1 > 0 {}
+    assert_eq!(told(&mut playout, false), [line("a", MAX_QUEUED_MS, "one two three four")]);
+    assert!(playout.queue.capacity() < 24 * 2 * 30_000, "and the room for it is given back");
+}
+
+#[test]
+fn an_item_of_which_only_the_text_has_come_is_unheard() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; FRAME]);
+    playout.done("a", 0);
+    frame(&mut playout);
+    playout.push_text("b", 0, "Never");
+    let cut = playout.clear().unwrap();
+    assert_eq!(
+        (cut.item_id.as_str(), cut.heard_ms, cut.is_complete, cut.unheard),
+        ("a", 20, true, vec!["b".into()])
+    );
+    playout.push_text("b", 0, " heard");
+    assert!(playout.items.is_empty(), "what still comes of it is dropped");
+}
+
+#[test]
+fn g711_is_counted_in_its_own_samples() {
+    let mut playout = Playout::new(ModelFormat::Pcmu);
+    assert_eq!(playout.push("a", 0, &[0x55; 400]), Pushed::Queued);
+    let mut frame = Vec::new();
+    assert_eq!((playout.queued_ms(), playout.next_frame(&mut frame), frame.len()), (50, 160, 160));
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.heard_ms, cut.received_ms, cut.dropped_ms), (20, 50, 30));
+}

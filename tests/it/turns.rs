@@ -1,0 +1,136 @@
+//! Who interrupts the agent, and who answers the caller: the three ways of `BARGE_IN`.
+
+use ari_bridge_core::observe::Observation;
+use ari_bridge_core::settings::{BargeIn, CallSettings, SessionSettings, VadSettings};
+use ari_bridge_core::sim::asterisk::CallerState;
+use ari_bridge_core::time::Duration;
+use ari_bridge_tests::measure;
+use ari_bridge_tests::scene::{Scene, Stage};
+use ari_bridge_tests::speech::utterance;
+use serde_json::Value;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A call whose agent greets for four seconds, half a second into the greeting.
+fn greeting(barge_in: BargeIn, interrupt_response: bool, caller: &[i16]) -> Scene {
+    let session = SessionSettings {
+        greeting: Some("Good day.".into()),
+        vad: VadSettings { interrupt_response, ..VadSettings::default() },
+        ..SessionSettings::default()
+    };
+    // What is loud to the server may still be far below a caller: the guard measures before the boost.
+    let call = CallSettings { barge_in, session, volume_boost: 8.0, ..CallSettings::default() };
+    let long: Vec<i16> = utterance(9, 6.0);
+    let mut scene = Scene::new(Stage { call, greeting: Some(long), ..Stage::default() });
+    scene.dial(1, caller);
+    scene.run_until("answered", SECOND, |scene| scene.state(1) == Some(CallerState::Answered));
+    scene.run_for(SECOND / 2);
+    assert!(!scene.datagrams.is_empty(), "the agent speaks");
+    scene
+}
+
+fn client_events(scene: &Scene, kind: &str) -> Vec<Value> {
+    let events = scene.client_events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
+    events.filter(|event| event["type"] == kind).collect()
+}
+
+fn barge_ins(scene: &Scene) -> usize {
+    scene.observations.iter().filter(|(_, o)| matches!(o, Observation::BargeIn { .. })).count()
+}
+
+/// An utterance so much quieter, in steps of a half.
+fn quieter(speech: &[i16], halvings: u32) -> Vec<i16> {
+    speech.iter().map(|sample| sample >> halvings).collect()
+}
+
+#[test]
+fn on_the_first_sound_interrupts_and_the_server_does_the_rest() {
+    let mut scene = greeting(BargeIn::On, true, &utterance(1, 2.0));
+    scene.speak(1);
+    scene.run_for(SECOND);
+    assert_eq!(barge_ins(&scene), 1);
+    assert_eq!(client_events(&scene, "conversation.item.truncate").len(), 1);
+    assert_eq!(client_events(&scene, "response.cancel").len(), 0, "the server has stopped by itself");
+    assert!(scene.saw(
+        |o| matches!(o, Observation::ResponseDone { detail, .. } if detail.as_str() == "turn_detected")
+    ));
+}
+
+#[test]
+fn on_a_server_that_does_not_stop_by_itself_is_told_to() {
+    let mut scene = greeting(BargeIn::On, false, &utterance(1, 2.0));
+    scene.speak(1);
+    scene.run_for(SECOND);
+    assert_eq!((barge_ins(&scene), client_events(&scene, "response.cancel").len()), (1, 1));
+    scene.run_for(6 * SECOND);
+    let found = measure::find(scene.heard(1), &utterance(1, 2.0));
+    assert!(found.correlation > 0.8, "and answers the turn: {found:?}");
+    assert!(
+        !scene.saw(|o| matches!(o, Observation::RealtimeError { .. })),
+        "nothing was asked for that could not be"
+    );
+}
+
+#[test]
+fn guarded_the_caller_still_interrupts_and_is_answered() {
+    let said = utterance(1, 2.0);
+    let mut scene = greeting(BargeIn::Guarded, true, &said);
+    scene.speak(1);
+    scene.run_for(SECOND);
+    assert_eq!((barge_ins(&scene), client_events(&scene, "response.cancel").len()), (1, 1));
+    assert_eq!(client_events(&scene, "conversation.item.truncate").len(), 1);
+    scene.run_for(6 * SECOND);
+    let found = measure::find(scene.heard(1), &said);
+    assert!(found.correlation > 0.8, "{found:?}");
+}
+
+#[test]
+fn guarded_the_agents_own_echo_interrupts_nobody_and_is_not_answered() {
+    // 44 dB below full scale or less: loud enough for the server, too quiet for a caller.
+    let mut scene = greeting(BargeIn::Guarded, true, &quieter(&utterance(1, 2.0), 4));
+    scene.speak(1);
+    scene.run_for(2 * SECOND);
+    assert!(scene.saw(|o| *o == Observation::SpeechStarted), "the server takes it for a caller");
+    let answers = client_events(&scene, "response.create").len();
+    scene.run_for(6 * SECOND);
+    assert_eq!(barge_ins(&scene), 0);
+    assert!(scene.saw(|o| *o == Observation::EchoIgnored));
+    assert_eq!(client_events(&scene, "response.create").len(), answers, "it is not answered");
+    assert_eq!(client_events(&scene, "conversation.item.delete").len(), 1, "and taken back");
+}
+
+#[test]
+fn guarded_a_quiet_caller_is_heard_while_the_agent_is_silent() {
+    let said = quieter(&utterance(1, 2.0), 4);
+    let mut scene = greeting(BargeIn::Guarded, true, &said);
+    scene.run_for(5 * SECOND);
+    scene.speak(1);
+    scene.run_for(6 * SECOND);
+    assert!(!scene.saw(|o| *o == Observation::EchoIgnored));
+    let found = measure::find(scene.heard(1), &said);
+    assert!(found.correlation > 0.8, "{found:?}");
+}
+
+#[test]
+fn off_the_agent_ends_what_it_says_and_then_answers() {
+    let said = utterance(1, 1.5);
+    let mut scene = greeting(BargeIn::Off, true, &said);
+    scene.speak(1);
+    scene.run_for(9 * SECOND);
+    assert_eq!(barge_ins(&scene), 0);
+    assert!(client_events(&scene, "conversation.item.truncate").is_empty());
+    let greeting = measure::find(scene.heard(1), &said);
+    assert!(greeting.correlation > 0.8, "the caller's turn was answered: {greeting:?}");
+    let whole = scene.said.iter().find(|said| said.text == "Ding, dong.").expect("the greeting was said");
+    assert_eq!(whole.heard_ms, whole.received_ms);
+}
+
+#[test]
+fn a_call_that_ends_in_mid_sentence_has_heard_the_half_of_it() {
+    let mut scene = greeting(BargeIn::On, true, &[]);
+    scene.run_for(SECOND);
+    scene.hang_up(1);
+    scene.run_until("the end", SECOND, |scene| scene.calls() == 0);
+    let [said] = &scene.said[..] else { panic!("{:?}", scene.said) };
+    assert!((1000..1800).contains(&said.heard_ms) && said.received_ms > said.heard_ms, "{said:?}");
+}
