@@ -18,16 +18,38 @@ const STOP: Duration = Duration::from_secs(15);
 /// system hands out.
 const RTP_PORTS: (u16, u16) = (30_200, 30_299);
 
+/// So many ports are each bridge's of those that run at the same time.
+const PORTS_EACH: u16 = 100;
+
 /// A running bridge.
 pub(crate) struct Bridge {
     process: Process,
     log: PathBuf,
+    admin: u16,
 }
 
 impl Bridge {
     /// Starts the bridge with that `MEDIA_FORMAT` and waits until it is ready for calls.
     pub(crate) fn start(world: &World, format: &str, realtime: &RealtimeStandIn) -> Outcome<Self> {
         Self::start_with(world, format, realtime, &[])
+    }
+
+    /// As [`Bridge::start`], while others of other numbers run: with an application and media ports of its own.
+    /// Calls reach it at [`extension`].
+    pub(crate) fn start_beside(
+        world: &World,
+        number: u16,
+        format: &str,
+        realtime: &RealtimeStandIn,
+    ) -> Outcome<Self> {
+        let (first, last) = RTP_PORTS;
+        let variables = [
+            ("ARI_APP", format!("{ARI_APP}-{number}")),
+            ("RTP_PORT_START", (first + number * PORTS_EACH).to_string()),
+            ("RTP_PORT_END", (last + number * PORTS_EACH).to_string()),
+        ];
+        let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
+        Self::start_with(world, format, realtime, &variables)
     }
 
     /// As [`Bridge::start`], with these further variables.
@@ -45,19 +67,33 @@ impl Bridge {
             command.env("ARI_URL", format!("http://127.0.0.1:{}", world.pbx.ari_port));
             command.env("ARI_USER", ARI_USER).env("ARI_PASSWORD", ARI_PASSWORD).env("ARI_APP", ARI_APP);
             command.env("OPENAI_API_KEY", KEY).env("OPENAI_REALTIME_URL", realtime.url());
+            if realtime.greets() {
+                command.env("OPENAI_GREETING", "The stand-in has its own.");
+            }
             command.env("MEDIA_FORMAT", format).env("VOLUME_BOOST", "1");
             command.env("RTP_PORT_START", RTP_PORTS.0.to_string());
             command.env("RTP_PORT_END", RTP_PORTS.1.to_string());
             command.env("ADMIN_BIND", format!("127.0.0.1:{admin}"));
             command.envs(variables.iter().copied());
         })?;
-        let mut bridge = Self { process, log };
-        let ready =
-            until(READY, || bridge.process.ended().is_some() || status(admin, "/readyz") == Some(200));
+        let mut bridge = Self { process, log, admin };
+        let ready = until(READY, || {
+            bridge.process.ended().is_some() || get(admin, "/readyz").is_some_and(|(status, _)| status == 200)
+        });
         if !ready || bridge.process.ended().is_some() {
             return Err(format!("the bridge does not become ready:\n{}", tail(&bridge.log, 30)));
         }
         Ok(bridge)
+    }
+
+    /// A counter of `/metrics`, by its name without `ari_bridge_` and `_total`, with its labels.
+    pub(crate) fn count(&self, name: &str) -> Outcome<u64> {
+        let (name, labels) = name.split_once('{').unwrap_or((name, ""));
+        let brace = if labels.is_empty() { "" } else { "{" };
+        let name = format!("ari_bridge_{name}_total{brace}{labels} ");
+        let (_, text) = get(self.admin, "/metrics").ok_or("no answer to GET /metrics")?;
+        let value = text.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse().ok());
+        value.ok_or_else(|| format!("/metrics lacks {name:?}"))
     }
 
     /// Sends SIGTERM and waits for the end.
@@ -68,6 +104,11 @@ impl Bridge {
         }
         Err(format!("the bridge ended with {status}:\n{}", tail(&self.log, 30)))
     }
+}
+
+/// Whom a caller dials to reach the bridge that was started with [`Bridge::start_beside`] under this number.
+pub(crate) fn extension(number: u16) -> String {
+    format!("beside-{number}")
 }
 
 /// `ARI_BRIDGE_BIN`, or the binary that lies beside this test's.
@@ -82,12 +123,14 @@ fn binary() -> Outcome<PathBuf> {
     Path::new(&path).canonicalize().map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// The status of a GET.
-fn status(port: u16, path: &str) -> Option<u16> {
+/// The status and the body of a GET.
+fn get(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").ok()?;
     let mut reply = Vec::new();
     stream.read_to_end(&mut reply).ok()?;
-    String::from_utf8_lossy(&reply).split(' ').nth(1)?.parse().ok()
+    let reply = String::from_utf8_lossy(&reply);
+    let (head, body) = reply.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }

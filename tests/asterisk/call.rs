@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::codec::Codec;
 use crate::line::{Line, Recording};
+use crate::network::{self, Frame, PTIME_MS};
 use crate::process::{Outcome, Process, free_udp_port, tail, until};
 
 /// How long SIPp may take to end when the call is over.
@@ -26,6 +27,32 @@ pub(crate) enum Script {
     Refused,
     /// SIPp speaks its own recording, stays so many milliseconds and hangs up.
     Recorded { stay_ms: u32 },
+    /// The caller puts the call on hold, takes it back and hangs up.
+    Hold { direction: &'static str },
+}
+
+impl Script {
+    /// What a telephone offers while it holds the call: `sendonly` or `inactive` (RFC 3264 §8.4).
+    const fn direction_on_hold(self) -> &'static str {
+        match self {
+            Self::Hold { direction } => direction,
+            Self::HangUp | Self::WaitForBye | Self::Refused | Self::Recorded { .. } => "sendrecv",
+        }
+    }
+}
+
+/// What the caller's telephone offers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Offer {
+    pub(crate) codec: Codec,
+    /// How long its packets last, in milliseconds.
+    pub(crate) ptime_ms: usize,
+}
+
+impl From<Codec> for Offer {
+    fn from(codec: Codec) -> Self {
+        Self { codec, ptime_ms: PTIME_MS }
+    }
 }
 
 /// A call that has been placed.
@@ -33,9 +60,12 @@ pub(crate) struct Call {
     sipp: Process,
     line: Line,
     codec: Codec,
+    ptime_ms: usize,
     files: PathBuf,
     call_id: String,
     sip_port: u16,
+    /// How many messages have told SIPp to go on.
+    messages: u32,
     placed: Instant,
 }
 
@@ -45,9 +75,10 @@ impl Call {
         work: &Path,
         pbx_port: u16,
         extension: &str,
-        codec: Codec,
+        offer: Offer,
         script: Script,
     ) -> Outcome<Self> {
+        let Offer { codec, ptime_ms } = offer;
         let number = CALLS.fetch_add(1, Ordering::Relaxed);
         let files = work.join(format!("call-{number}"));
         fs::create_dir_all(&files).map_err(|e| format!("{}: {e}", files.display()))?;
@@ -59,6 +90,7 @@ impl Call {
             Script::WaitForBye => "uac_wait_for_bye.xml",
             Script::Refused => "uac_refused.xml",
             Script::Recorded { .. } => "uac_pcap.xml",
+            Script::Hold { .. } => "uac_hold.xml",
         };
         let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("asterisk/sipp").join(scenario);
         let sipp = Process::start("SIPp", Path::new("sipp"), &files.join("sipp.out"), |command| {
@@ -83,13 +115,25 @@ impl Call {
                 ("media", line.port.to_string()),
                 ("codec", codec.payload_type().to_string()),
                 ("codecname", codec.name().to_owned()),
+                ("ptime", ptime_ms.to_string()),
+                ("hold", script.direction_on_hold().to_owned()),
             ] {
                 command.args(["-key", name, &value]);
             }
             command.args(["-nostdin", "-trace_logs", "-trace_msg", "-trace_err"]);
             command.arg(format!("127.0.0.1:{pbx_port}"));
         })?;
-        Ok(Self { sipp, line, codec, files, call_id, sip_port, placed: Instant::now() })
+        Ok(Self {
+            sipp,
+            line,
+            codec,
+            ptime_ms,
+            files,
+            call_id,
+            sip_port,
+            messages: 0,
+            placed: Instant::now(),
+        })
     }
 
     /// Waits until the call is answered; how long that took. From then on the caller may speak.
@@ -108,25 +152,58 @@ impl Call {
         log.lines().find_map(|line| line.strip_prefix("answered ")?.trim().parse().ok())
     }
 
-    /// Speaks from now on. Silence that is to be *sent* is part of the samples; afterwards nothing is sent.
+    /// Speaks from now on, in packets of as long as was offered. Silence that is to be *sent* is part of the
+    /// samples; afterwards nothing is sent.
     pub(crate) fn speak(&self, payload: &[u8]) -> Outcome<()> {
+        self.send(network::cut(payload, self.ptime_ms))
+    }
+
+    /// Sends these frames from now on.
+    pub(crate) fn send(&self, frames: Vec<Frame>) -> Outcome<()> {
         let port = self.media_port().ok_or("nobody has answered yet")?;
-        self.line.speak(([127, 0, 0, 1], port).into(), payload.to_vec());
+        self.line.speak(([127, 0, 0, 1], port).into(), frames);
         Ok(())
     }
 
     /// The caller hangs up.
-    pub(crate) fn hang_up(self) -> Outcome<Recording> {
+    pub(crate) fn hang_up(mut self) -> Outcome<Recording> {
+        self.go_on()?;
+        self.ended(END)
+    }
+
+    /// The caller puts the call on hold; returns when Asterisk has agreed.
+    pub(crate) fn hold(&mut self) -> Outcome<()> {
+        self.go_on()?;
+        self.logged("held")
+    }
+
+    /// The caller takes the call back; returns when Asterisk has agreed.
+    pub(crate) fn unhold(&mut self) -> Outcome<()> {
+        self.go_on()?;
+        self.logged("taken back")
+    }
+
+    fn logged(&self, line: &str) -> Outcome<()> {
+        let log = || fs::read_to_string(self.files.join("log")).unwrap_or_default();
+        let found = until(END, || log().lines().any(|logged| logged.trim() == line));
+        if found { Ok(()) } else { Err(self.fault(&format!("SIPp did not log {line:?}"))) }
+    }
+
+    /// Lets SIPp go on with its script: with a MESSAGE that carries the Call-ID of this call.
+    fn go_on(&mut self) -> Outcome<()> {
+        self.messages += 1;
         let message = format!(
-            "MESSAGE sip:caller@127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKhangup\r\n\
+            "MESSAGE sip:caller@127.0.0.1:{port} SIP/2.0\r\n\
+             Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKharness{number}\r\n\
              From: <sip:harness@127.0.0.1>;tag=harness\r\nTo: <sip:caller@127.0.0.1>\r\nCall-ID: {id}\r\n\
-             CSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n",
+             CSeq: {number} MESSAGE\r\nContent-Length: 0\r\n\r\n",
             port = self.sip_port,
             id = self.call_id,
+            number = self.messages,
         );
         let socket = UdpSocket::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
-        socket.send_to(message.as_bytes(), ("127.0.0.1", self.sip_port)).map_err(|e| e.to_string())?;
-        self.ended(END)
+        let sent = socket.send_to(message.as_bytes(), ("127.0.0.1", self.sip_port));
+        sent.map(|_| ()).map_err(|e| e.to_string())
     }
 
     /// Waits until the call has ended as its script says; anything else is a failure.

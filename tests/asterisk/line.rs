@@ -1,20 +1,17 @@
 //! The caller's end of the line: one UDP socket that speaks RTP on the beat and remembers what it hears.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
+use ari_bridge_tests::measure;
+
 use crate::codec::{Codec, SAMPLES_PER_TICK, TICKS};
+use crate::network::Frame;
 use crate::process::Outcome;
-
-/// One packet lasts so long.
-const PTIME: Duration = Duration::from_millis(20);
-
-/// Bytes of one packet, in all three codecs.
-const FRAME_BYTES: usize = 160;
 
 /// If what a timestamp says is this far from when the packet came, in ticks (200 ms), the listener starts
 /// afresh at the time of arrival, as the jitter buffer of a telephone does.
@@ -33,10 +30,24 @@ struct Packet {
 pub(crate) struct Recording {
     codec: Codec,
     packets: Vec<Packet>,
+    /// When the line was opened.
+    pub(crate) opened: Instant,
     /// Packets of other payload types: comfort noise as keepalive, RTCP that went astray.
     pub(crate) others: usize,
-    /// When the first frame was sent.
-    pub(crate) spoke_at: Option<Duration>,
+    /// When the first frame of each speech was sent.
+    pub(crate) spoke_at: Vec<Duration>,
+    /// How many packets were sent.
+    pub(crate) sent: usize,
+}
+
+/// What one packet brought to the caller's ear.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Heard {
+    /// When it came, counted from the opening of the line.
+    pub(crate) arrived: Duration,
+    /// How long it lasts, in milliseconds.
+    pub(crate) ms: usize,
+    pub(crate) level_dbfs: f64,
 }
 
 /// A line that is open.
@@ -49,8 +60,24 @@ pub(crate) struct Line {
     _rtcp: UdpSocket,
 }
 
-enum Order {
-    Speak { to: SocketAddr, payload: Vec<u8> },
+struct Order {
+    to: SocketAddr,
+    frames: Vec<Frame>,
+}
+
+/// A speech that is being sent.
+struct Speaking {
+    to: SocketAddr,
+    frames: VecDeque<Frame>,
+    start: Instant,
+    first: First,
+}
+
+/// What the first packet of a speech is numbered with.
+#[derive(Clone, Copy)]
+struct First {
+    sequence: usize,
+    ticks: usize,
 }
 
 impl Line {
@@ -63,9 +90,10 @@ impl Line {
         Ok(Self { port, orders, thread, _rtcp: rtcp })
     }
 
-    /// Sends these bytes as RTP from now on, a packet each 20 ms, and then nothing any more.
-    pub(crate) fn speak(&self, to: SocketAddr, payload: Vec<u8>) {
-        let _ = self.orders.send(Order::Speak { to, payload });
+    /// Sends these frames as RTP from now on, each when it is due, and then nothing any more. A second speech
+    /// goes on in the same stream, behind a pause.
+    pub(crate) fn speak(&self, to: SocketAddr, frames: Vec<Frame>) {
+        let _ = self.orders.send(Order { to, frames });
     }
 
     /// Hangs up.
@@ -84,24 +112,34 @@ fn even_pair() -> Option<(UdpSocket, UdpSocket)> {
 }
 
 fn run(socket: &UdpSocket, codec: Codec, opened: Instant, orders: &Receiver<Order>) -> Recording {
-    let mut recording = Recording { codec, packets: Vec::new(), others: 0, spoke_at: None };
-    let mut speech: Option<(SocketAddr, Vec<u8>, usize, Instant)> = None;
+    let mut recording =
+        Recording { codec, packets: Vec::new(), opened, others: 0, spoke_at: Vec::new(), sent: 0 };
+    let mut speech: Option<Speaking> = None;
+    // The numbers on the wire begin somewhere, and where the next speech begins is known before it.
+    let mut next_sequence = 1000;
     let mut buffer = [0; 2048];
     loop {
         match orders.try_recv() {
-            Ok(Order::Speak { to, payload }) => speech = Some((to, payload, 0, Instant::now())),
+            Ok(Order { to, frames }) => {
+                // The clock of the stream runs on while nothing is said.
+                let ticks = 5000 + (opened.elapsed().as_secs_f64() * TICKS as f64) as usize;
+                let first = First { sequence: next_sequence, ticks };
+                next_sequence += frames.iter().map(|frame| frame.number + 1).max().unwrap_or(0);
+                recording.spoke_at.push(opened.elapsed());
+                speech = Some(Speaking { to, frames: frames.into(), start: Instant::now(), first });
+            }
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => return recording,
         }
         let mut wait = Duration::from_millis(5);
-        if let Some((to, payload, index, start)) = &mut speech {
-            let due = *start + PTIME * u32::try_from(*index).unwrap_or(u32::MAX);
-            if let Some(left) = due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        if let Some(Speaking { to, frames, start, first }) = &mut speech {
+            let due = frames.front().map(|frame| *start + frame.due);
+            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+            if let Some(left) = left.filter(|left| !left.is_zero()) {
                 wait = wait.min(left);
-            } else if let Some(frame) = payload.chunks_exact(FRAME_BYTES).nth(*index) {
-                recording.spoke_at.get_or_insert_with(|| opened.elapsed());
-                let _ = socket.send_to(&packet(codec, *index, frame), *to);
-                *index += 1;
+            } else if let Some(frame) = frames.pop_front() {
+                let _ = socket.send_to(&packet(codec, *first, &frame), *to);
+                recording.sent += 1;
                 continue;
             } else {
                 speech = None;
@@ -117,16 +155,16 @@ fn run(socket: &UdpSocket, codec: Codec, opened: Instant, orders: &Receiver<Orde
     }
 }
 
-/// An RTP packet (RFC 3550 §5.1) with the marker on the first.
-fn packet(codec: Codec, index: usize, frame: &[u8]) -> Vec<u8> {
-    let sequence = (1000 + index) as u16;
-    let timestamp = (5000 + index * FRAME_BYTES) as u32;
-    let marker = u8::from(index == 0) << 7;
+/// An RTP packet (RFC 3550 §5.1) with the marker on the first of a speech.
+fn packet(codec: Codec, first: First, frame: &Frame) -> Vec<u8> {
+    let sequence = (first.sequence + frame.number) as u16;
+    let timestamp = (first.ticks + frame.ticks) as u32;
+    let marker = u8::from(frame.number == 0) << 7;
     let mut bytes = vec![0x80, marker | codec.payload_type()];
     bytes.extend(sequence.to_be_bytes());
     bytes.extend(timestamp.to_be_bytes());
     bytes.extend(0x5EED_CA11_u32.to_be_bytes());
-    bytes.extend(frame);
+    bytes.extend(&frame.payload);
     bytes
 }
 
@@ -160,6 +198,22 @@ impl Recording {
         let step = |pair: &[Packet]| pair[1].sequence.wrapping_sub(pair[0].sequence).wrapping_sub(1);
         let same = self.packets.windows(2).filter(|pair| pair[0].ssrc == pair[1].ssrc);
         same.map(step).filter(|gap| *gap < 0x8000).map(usize::from).sum()
+    }
+
+    /// The packets one by one, in the order in which they came.
+    pub(crate) fn heard(&self) -> Outcome<Vec<Heard>> {
+        let payload: Vec<u8> =
+            self.packets.iter().flat_map(|packet| packet.payload.iter().copied()).collect();
+        let decoded = self.codec.decode(&payload)?;
+        let mut from = 0;
+        let heard = self.packets.iter().map(|packet| {
+            let length = packet.payload.len() * SAMPLES_PER_TICK;
+            let samples = &decoded[from..from + length];
+            from += length;
+            let ms = packet.payload.len() * 1000 / TICKS;
+            Heard { arrived: packet.arrived, ms, level_dbfs: measure::level_dbfs(samples) }
+        });
+        Ok(heard.collect())
     }
 
     /// What the caller's ear heard, at 16 kHz, from the opening of the line on: packets in the order of their

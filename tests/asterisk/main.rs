@@ -7,13 +7,19 @@
 //! Nothing is measured inside the bridge. A caller's voice is encoded by ffmpeg, sent as RTP by the harness,
 //! and what comes back to the caller's port is decoded by ffmpeg and held against what was said.
 
+mod barge_in;
 mod bridge;
 mod call;
 mod codec;
+mod events;
+mod hold;
 mod line;
+mod loss;
 mod measuring;
+mod network;
 mod pbx;
 mod process;
+mod ptime;
 mod realtime;
 mod scenarios;
 
@@ -81,9 +87,9 @@ fn run(work: &Path) -> Outcome<()> {
     if !scenarios::ALL.iter().any(|(name, _)| wanted(name)) {
         return Err(format!("no scenario is called {only}"));
     }
-    // Audio is measured in real time here, and the machine may stand still for a moment: one scenario of a run
-    // may be played again, and says so. A fault of the bridge fails twice.
-    let mut may_repeat = true;
+    // Audio is measured in real time here, and the machine may stand still for a moment: up to three scenarios
+    // of a run may be played again, each once, and say so. A fault of the bridge fails twice.
+    let mut repeats = 3;
     let play = |scenario: Scenario| {
         scenario(&world).and_then(|figures| {
             world.pbx.nothing_left(Duration::from_secs(5))?;
@@ -94,8 +100,9 @@ fn run(work: &Path) -> Outcome<()> {
         let begin = Instant::now();
         let mut outcome = play(scenario);
         if let Err(fault) = &outcome
-            && std::mem::take(&mut may_repeat)
+            && repeats > 0
         {
+            repeats -= 1;
             println!("AGAIN {name}\n{}", indented(fault));
             world.pbx.clear();
             outcome = play(scenario);

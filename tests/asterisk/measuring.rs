@@ -63,11 +63,16 @@ pub(crate) struct Figures {
 impl Figures {
     /// Looks for the speech in what was recorded.
     pub(crate) fn of(speech: &Speech, recording: &Recording) -> Outcome<Self> {
+        Self::of_nth(speech, recording, 0)
+    }
+
+    /// The same for the speech that the caller began after so many others.
+    pub(crate) fn of_nth(speech: &Speech, recording: &Recording, number: usize) -> Outcome<Self> {
         let ear = recording.ear()?;
         let found = measure::find(&ear, &speech.reference);
         let heard = measure::section(&ear, &speech.reference, found);
-        let spoke_at =
-            recording.spoke_at.ok_or("the caller never spoke")?.as_secs_f64() + speech.before_seconds;
+        let spoke_at = recording.spoke_at.get(number).ok_or("the caller never spoke")?.as_secs_f64()
+            + speech.before_seconds;
         let change = |level: &dyn Fn(&[i16]) -> f64| level(heard) - level(&speech.reference);
         let wideband = |samples: &[i16]| measure::level_above_dbfs(samples, WIDEBAND_HZ);
         Ok(Self {
@@ -100,5 +105,93 @@ impl fmt::Display for Figures {
             write!(f, ", above 4.2 kHz {change:+.1} dB")?;
         }
         write!(f, ", {packets} packets, {lost} lost")
+    }
+}
+
+/// An utterance that came back damaged is looked at in pieces of so many samples, 200 ms.
+const PIECE: usize = RATE / 5;
+
+/// A piece is looked for so much earlier and later than it should come, in samples, 60 ms.
+const PIECE_REACH: usize = RATE * 6 / 100;
+
+/// An utterance begins where 5 ms of it are louder than this, in dBFS.
+const BEGINS_DBFS: f64 = -45.0;
+const BEGINS_WITHIN: usize = RATE / 200;
+
+/// How an utterance came back over a bad network: piece by piece, so that one place does not spoil the rest and
+/// a shift in time shows.
+pub(crate) struct Pieces {
+    /// Of the whole, at the lag of its beginning.
+    pub(crate) correlation: f64,
+    /// How many pieces were heard, with a correlation above [`HEARD`].
+    pub(crate) heard: usize,
+    pub(crate) of: usize,
+    /// How much longer it came back than it was said, in milliseconds: how much later the last piece that was
+    /// heard came than the first, less how much later it was said.
+    pub(crate) longer_ms: f64,
+}
+
+impl Pieces {
+    /// Looks for the speech in what was recorded from the moment on at which all of it had been said.
+    pub(crate) fn of(speech: &Speech, recording: &Recording) -> Outcome<Self> {
+        let said = &speech.reference;
+        let spoke_at = recording.spoke_at.first().ok_or("the caller never spoke")?.as_secs_f64();
+        let said_by = ((spoke_at + speech.before_seconds) * RATE as f64) as usize + said.len();
+        let ear = recording.ear()?;
+        let ear = &ear[said_by.min(ear.len())..];
+        let begins = beginning(ear).ok_or("nothing came back")?.saturating_sub(beginning(said).unwrap_or(0));
+        let pieces = said.chunks_exact(PIECE);
+        let of = pieces.len();
+        let lags: Vec<f64> = (0..)
+            .step_by(PIECE)
+            .zip(pieces)
+            .filter_map(|(at, piece)| {
+                let from = (begins + at).saturating_sub(PIECE_REACH).min(ear.len());
+                let to = (begins + at + piece.len() + PIECE_REACH).min(ear.len());
+                let near = from + best_lag(&ear[from..to], piece);
+                let found = measure::find(around(ear, near, piece.len()), piece);
+                (found.correlation > HEARD).then_some((near as f64 + found.lag) - at as f64)
+            })
+            .collect();
+        let shift = lags.first().zip(lags.last()).map_or(0.0, |(first, last)| last - first);
+        let from = begins.saturating_sub(PIECE_REACH);
+        let to = (begins + said.len() + PIECE_REACH).min(ear.len());
+        let correlation = measure::find(&ear[from..to.max(from)], said).correlation;
+        Ok(Self { correlation, heard: lags.len(), of, longer_ms: shift * 1000.0 / RATE as f64 })
+    }
+}
+
+/// What lies at that place, with a millisecond on both sides as far as there is one.
+fn around(ear: &[i16], at: usize, length: usize) -> &[i16] {
+    let margin = RATE / 1000;
+    &ear[at.saturating_sub(margin)..(at + length + margin).min(ear.len())]
+}
+
+/// Where the first sound is.
+fn beginning(samples: &[i16]) -> Option<usize> {
+    let loud = |frame: &[i16]| measure::level_dbfs(frame) > BEGINS_DBFS;
+    Some(samples.chunks_exact(BEGINS_WITHIN).position(loud)? * BEGINS_WITHIN)
+}
+
+/// The whole number of samples at which `piece` correlates best with a short part of what was heard. Every one is
+/// tried: [`measure::find`] looks at the best of a coarse search, in which a damaged piece of a voice may be
+/// one pitch period off.
+fn best_lag(heard: &[i16], piece: &[i16]) -> usize {
+    let square = |sample: i16| i64::from(sample).pow(2);
+    let mut energy: i64 = heard.iter().take(piece.len()).map(|sample| square(*sample)).sum();
+    let correlations = heard.windows(piece.len()).enumerate().map(|(lag, window)| {
+        let cross: f32 = window.iter().zip(piece).map(|(h, p)| f32::from(*h) * f32::from(*p)).sum();
+        let correlation = cross / (energy.max(1) as f32).sqrt();
+        let next = heard.get(lag + piece.len()).copied().unwrap_or(0);
+        energy += square(next) - square(window[0]);
+        (lag, correlation)
+    });
+    correlations.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(lag, _)| lag)
+}
+
+impl fmt::Display for Pieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { correlation, heard, of, longer_ms } = self;
+        write!(f, "{heard} of {of} pieces heard, {longer_ms:+.1} ms longer, as a whole {correlation:.4}")
     }
 }

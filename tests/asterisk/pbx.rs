@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use ari_bridge_tests::speech;
 use serde_json::Value;
 
 use crate::process::{Outcome, Process, free_tcp_port, free_udp_port, tail, until};
@@ -24,6 +25,10 @@ const STOP: Duration = Duration::from_secs(10);
 
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(5);
+
+/// Who sings while a call is on hold, and for how long before it begins again.
+const MUSIC_VOICE: u64 = 299;
+const MUSIC_SECONDS: f64 = 10.0;
 
 /// Configuration files that Asterisk complains about when they are missing; empty ones mean the defaults.
 const EMPTY: [&str; 10] = [
@@ -182,7 +187,7 @@ fn configure(root: &Path, run: &str, ari_port: u16, sip_port: u16) -> Outcome<()
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("asterisk");
     let folder = root.join(run.trim_start_matches('/'));
     remove_old_runs(root);
-    for name in ["etc", "lib/keys", "cache", "spool/monitor", "run", "log"] {
+    for name in ["etc", "lib/keys", "cache", "spool/monitor", "run", "log", "moh"] {
         let path = folder.join(name);
         fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     }
@@ -215,6 +220,10 @@ fn configure(root: &Path, run: &str, ari_port: u16, sip_port: u16) -> Outcome<()
     let pjsip = replace(read("etc/pjsip.conf")?, "bind=0.0.0.0:5060", &format!("bind=127.0.0.1:{sip_port}"))?;
     write("pjsip.conf", &pjsip)?;
     write("extensions.conf", &(read("etc/extensions.conf")? + &read("overlay/extensions.conf")?))?;
+    let music: Vec<u8> =
+        speech::utterance(MUSIC_VOICE, MUSIC_SECONDS).iter().flat_map(|s| s.to_le_bytes()).collect();
+    fs::write(folder.join("moh/music.sln16"), music).map_err(|e| format!("moh/music.sln16: {e}"))?;
+    write("musiconhold.conf", &replace(read("overlay/musiconhold.conf")?, "@RUN@", run)?)?;
     let asterisk = replace(read("overlay/asterisk.conf")?, "@RUN@", run)?;
     write("asterisk.conf", &replace(asterisk, "@MODULES@", &modules)?)
 }

@@ -9,19 +9,23 @@ use ari_bridge_tests::speech;
 use serde_json::json;
 
 use crate::bridge::Bridge;
-use crate::call::{Call, Script};
+use crate::call::{Call, Offer, Script};
 use crate::codec::Codec;
 use crate::line::Recording;
 use crate::measuring::{Figures, HEARD, NOT_HEARD, Speech};
 use crate::process::{Outcome, until};
 use crate::realtime::{Agent, start_realtime};
-use crate::{Scenario, World};
+use crate::{Scenario, World, barge_in, hold, loss, ptime};
 
 /// All of them. The first two need no bridge: they show that the measuring can be believed.
-pub(crate) const ALL: [(&str, Scenario); 13] = [
+pub(crate) const ALL: [(&str, Scenario); 17] = [
     ("echo: the measuring measures itself", echo),
     ("echo-local: so does the recording of a Local channel", echo_local),
     ("formats: each format brings the caller's words back", formats),
+    ("ptime: callers of 10, 30, 60 and 100 ms are understood", ptime::packet_times),
+    ("loss: a bad network between the caller and Asterisk", loss::bad_networks),
+    ("barge-in: the server is told what was heard", barge_in::truncation),
+    ("hold: the caller holds, and is answered again afterwards", hold::hold),
     ("caller-hangs-up: nothing stays", caller_hangs_up),
     ("agent-side-ends: SIGTERM ends the call, nothing stays", bridge_stops),
     ("time-limit: the agent says goodbye and hangs up", time_limit),
@@ -38,10 +42,10 @@ pub(crate) const ALL: [(&str, Scenario); 13] = [
 const UTTERANCE: f64 = 2.2;
 
 /// How long a call may ring.
-const RING: Duration = Duration::from_secs(6);
+pub(crate) const RING: Duration = Duration::from_secs(6);
 
 /// How long it may take until nothing is left of a call.
-const CLEAN: Duration = Duration::from_secs(5);
+pub(crate) const CLEAN: Duration = Duration::from_secs(5);
 
 /// Any number will do: the sample sends all of them to the agent.
 const AGENT: &str = "5550100";
@@ -49,12 +53,17 @@ const AGENT: &str = "5550100";
 /// Long enough for the turn to be noticed and for the whole of it to be said back.
 const PARROT_SECONDS: f64 = 0.3 + UTTERANCE + 1.0 + UTTERANCE + 0.8;
 
-fn seconds(seconds: f64) -> Duration {
+pub(crate) fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-fn place(world: &World, extension: &str, codec: Codec, script: Script) -> Outcome<Call> {
-    Call::place(&world.work, world.pbx.sip_port, extension, codec, script)
+pub(crate) fn place(
+    world: &World,
+    extension: &str,
+    offer: impl Into<Offer>,
+    script: Script,
+) -> Outcome<Call> {
+    Call::place(&world.work, world.pbx.sip_port, extension, offer.into(), script)
 }
 
 /// Asterisk's own Echo(), in each codec: what is said comes back and is recognised; another voice is not.
