@@ -264,3 +264,20 @@ fn with_learn_the_first_sender_of_audio_is_taken_and_answered_and_no_other() {
     scene.run_for(SECOND / 10);
     assert_eq!(scene.media_sent_to.last(), Some(&nat), "answers go where the audio comes from");
 }
+
+#[test]
+fn with_learn_nobody_who_comes_after_the_caller_is_listened_to_is_answered() {
+    let call =
+        CallSettings { rtp_source: RtpSource::Learn, max_call: 20 * SECOND, ..CallSettings::default() };
+    let mut scene = Scene::new(Stage { call, ..Stage::default() });
+    answered(&mut scene, 1, &[]);
+    // The caller never says a word, and the goodbye begins.
+    scene.run_until("the goodbye", 25 * SECOND, |scene| {
+        scene.client_events.iter().any(|event| event.contains("response.create"))
+    });
+    let stranger = SocketAddr::from(([203, 0, 113, 6], 666));
+    scene.forge_datagram(stranger, b"x");
+    scene.run_until("the end", 20 * SECOND, |scene| !scene.outcomes.is_empty());
+    assert!(scene.media_sent_to.len() > 20, "the goodbye is said");
+    assert!(!scene.media_sent_to.contains(&stranger), "and nobody else hears it");
+}

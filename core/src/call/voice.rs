@@ -139,7 +139,8 @@ impl Voice {
         };
         match received {
             Ok(()) => {
-                if self.source == RtpSource::Learn {
+                // Whoever is not listened to has proved nothing.
+                if self.source == RtpSource::Learn && !self.is_deaf {
                     (self.peer, self.is_learned) = (Some(from), true);
                 }
                 out.observe(Observation::RtpIn);
