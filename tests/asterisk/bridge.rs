@@ -111,10 +111,11 @@ pub(crate) fn extension(number: u16) -> String {
     format!("beside-{number}")
 }
 
-/// `ARI_BRIDGE_BIN`, or the binary that lies beside this test's.
+/// `ARI_BRIDGE_BIN`, if it is set and not empty, or the binary that lies beside this test's.
 fn binary() -> Outcome<PathBuf> {
     let built = || std::env::current_exe().ok()?.parent()?.parent().map(|folder| folder.join("ari-bridge"));
-    let path = std::env::var_os("ARI_BRIDGE_BIN").map(PathBuf::from).or_else(built);
+    let path =
+        std::env::var_os("ARI_BRIDGE_BIN").filter(|path| !path.is_empty()).map(PathBuf::from).or_else(built);
     let path = path.ok_or("no folder to look for ari-bridge in")?;
     if !path.exists() {
         return Err(format!("{} is missing: cargo build -p ari-bridge-smol", path.display()));
