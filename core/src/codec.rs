@@ -37,6 +37,14 @@ impl Decoder {
         })
     }
 
+    /// Forgets what it has heard: what comes next is the start of a stream.
+    pub fn reset(&mut self) {
+        match &mut self.0 {
+            Decoding::G722(g722) => **g722 = g722::Decoder::new(),
+            Decoding::G711(_) | Decoding::L16 => {}
+        }
+    }
+
     /// Appends the samples of `payload`, at [`Encoding::sample_rate`]. Every byte string is audio.
     pub fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>) {
         match &mut self.0 {

@@ -138,10 +138,7 @@ impl Concealer {
         if samples == 0 {
             return;
         }
-        if !core::mem::replace(&mut self.is_missing, true) {
-            self.begin();
-        }
-        self.blend_left = self.blend;
+        self.join();
         let start = out.len();
         for _ in 0..samples.min(self.silent.saturating_sub(self.at)) {
             let sample = self.next_made_up();
@@ -149,6 +146,14 @@ impl Concealer {
         }
         out.resize(start + samples, 0);
         self.remember(out.get(start..).unwrap_or_default());
+    }
+
+    /// Another stream begins here: the first of it is blended with what would have gone on of this one.
+    pub fn join(&mut self) {
+        if !core::mem::replace(&mut self.is_missing, true) {
+            self.begin();
+        }
+        self.blend_left = self.blend;
     }
 
     /// Whether the next [`Concealer::hear`] changes its samples.

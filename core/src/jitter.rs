@@ -53,6 +53,14 @@ pub const RESTART_PACKETS: u16 = 1000;
 /// How far back a packet is known to be a duplicate rather than late, in packets.
 const REMEMBERED: u64 = u64::BITS as u64;
 
+/// How far apart in number two packets may be that together prove a restart: a restarted sender's packets get
+/// lost and overtake one another like anybody's.
+const PROOF_PACKETS: u16 = 64;
+
+/// After so many packets in a row that lie back in number and in time alike, they are no copies that strayed but
+/// a sender that has gone back.
+const STRAYS_BELIEVED: u8 = 8;
+
 /// The buffer. Its memory is fixed: [`MAX_HELD`] slots of [`MAX_DATAGRAM_BYTES`].
 #[derive(Debug)]
 pub struct JitterBuffer {
@@ -62,6 +70,19 @@ pub struct JitterBuffer {
     hold: Duration,
     /// The last hole that was given up: where it lay, and since when it was known.
     given_up: Option<(core::ops::Range<u64>, Instant)>,
+    /// The stream before this one: what still comes of it is late, unless it comes twice in a row.
+    left: Option<Left>,
+    /// Whether any packet has come out.
+    has_delivered: bool,
+    /// Packets that were held when their stream ended, since they were asked for last.
+    discarded: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    ssrc: u32,
+    /// The last packet was of this stream.
+    returns: bool,
 }
 
 #[derive(Debug)]
@@ -85,8 +106,10 @@ struct Stream {
     next: u64,
     /// Bit n: the packet `next - 1 - n` came out. A clear bit is a packet that was given up.
     delivered: u64,
-    /// After a jump: the number that would prove it to be a restart (RFC 3550 A.1).
+    /// After a jump: where it led. A second packet from there proves it to be a restart (RFC 3550 A.1).
     restart: Option<u16>,
+    /// How many packets in a row lay far back in number and in time alike.
+    strays: u8,
     /// The timestamp that is due; None where any will do: before the first packet, and after missing time.
     due: Option<u32>,
     /// Ticks of the last packet.
@@ -103,7 +126,10 @@ struct Stream {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pop {
     /// The next packet; its payload is in the lent buffer.
-    Packet,
+    Packet {
+        /// Whether it begins a stream anew after another: nothing that was known of that one holds for it.
+        begins_anew: bool,
+    },
     /// Time for which there is no audio, before the next packet.
     Missing {
         /// How many packets were waited for in vain, below [`RESTART_PACKETS`]. It is 0 if the timestamps jump
@@ -136,6 +162,7 @@ impl Stream {
             next,
             delivered: 0,
             restart: None,
+            strays: 0,
             due: None,
             ticks,
             jumps: 0,
@@ -167,6 +194,13 @@ impl Stream {
         age < REMEMBERED && self.delivered >> age & 1 == 1
     }
 
+    /// Whether a packet so far behind the next one in number lies as far behind it in time.
+    fn is_stray(&self, behind: u16, timestamp: u32) -> bool {
+        let expected = u32::from(behind).wrapping_mul(self.ticks);
+        let off = self.due.map(|due| due.wrapping_sub(timestamp).wrapping_sub(expected).cast_signed());
+        off.is_some_and(|off| off.unsigned_abs() <= 2 * self.ticks)
+    }
+
     /// How far the timestamp is ahead of the one that is due, if it is and by at most `most` ticks.
     fn jump(&self, timestamp: u32, most: u64) -> Option<u32> {
         let ahead = timestamp.wrapping_sub(self.due?);
@@ -185,12 +219,16 @@ impl JitterBuffer {
             stream: None,
             hold: Duration::from_millis(FIRST_HOLD_MS),
             given_up: None,
+            left: None,
+            has_delivered: false,
+            discarded: 0,
         }
     }
 
-    /// Takes a packet. Another SSRC begins a new stream at once. A jump of [`RESTART_PACKETS`] or more does so
-    /// when a second packet follows the first in sequence; that first one is dropped as late. A new stream
-    /// throws away what was held of the old one.
+    /// Takes a packet. Another SSRC begins a new stream at once, unless it is that of the stream before this one:
+    /// then a second packet has to follow the first, which is dropped as late. So it is with a jump of
+    /// [`RESTART_PACKETS`] or more, if the second packet comes from near the first. A new stream throws away what
+    /// was held of the old one.
     ///
     /// # Errors
     ///
@@ -223,10 +261,7 @@ impl JitterBuffer {
         let (held, front) = self.front()?;
         match front {
             Front::Due if self.drop_repeat(held) => self.pop(now, timer, payload),
-            Front::Due => {
-                self.deliver(held, payload);
-                Some(Pop::Packet)
-            }
+            Front::Due => Some(self.deliver(held, payload)),
             Front::Jump { ticks, until } if timer && until <= now => {
                 let stream = self.stream.as_mut()?;
                 stream.due = None;
@@ -266,7 +301,14 @@ impl JitterBuffer {
     pub fn reset(&mut self) {
         self.stream = None;
         self.given_up = None;
+        self.left = None;
+        self.discarded = self.discarded.saturating_add(self.held().count() as u32);
         self.slots.iter_mut().for_each(|slot| slot.held = None);
+    }
+
+    /// How many packets were thrown away because their stream ended before their turn, since this was asked last.
+    pub fn take_discarded(&mut self) -> u32 {
+        core::mem::take(&mut self.discarded)
     }
 
     fn held(&self) -> impl Iterator<Item = Held> + '_ {
@@ -285,7 +327,9 @@ impl JitterBuffer {
         let stream = self.stream.as_ref()?;
         let first = self.held().min_by_key(|held| held.sequence)?;
         let packets = first.sequence.saturating_sub(stream.next);
-        if packets > 0 {
+        // Numbers without time between them: packets that carried no audio, such as the digits of RFC 4733.
+        let is_gapless = stream.due == Some(first.timestamp);
+        if packets > 0 && !is_gapless {
             let most = self.ticks_of(MAX_JUMP_MS.min(packets * LONGEST_PACKET_MS));
             let by_time = stream.jump(first.timestamp, most).filter(|_| stream.jumps < JUMPS_BELIEVED);
             let ticks = by_time.unwrap_or((packets as u32).saturating_mul(stream.ticks));
@@ -321,12 +365,18 @@ impl JitterBuffer {
         is_repeat
     }
 
-    fn deliver(&mut self, held: Held, payload: &mut Vec<u8>) {
+    fn deliver(&mut self, held: Held, payload: &mut Vec<u8>) -> Pop {
         let most = self.ticks_of(MAX_JUMP_MS);
         let is_it = |slot: &&mut Slot| slot.held.is_some_and(|other| other.sequence == held.sequence);
         let (Some(stream), Some(slot)) = (&mut self.stream, self.slots.iter_mut().find(is_it)) else {
-            return;
+            payload.clear();
+            return Pop::Packet { begins_anew: false };
         };
+        let begins_anew = stream.last.is_none() && self.has_delivered;
+        self.has_delivered = true;
+        if held.sequence > stream.next {
+            stream.advance(held.sequence - stream.next, false);
+        }
         payload.clear();
         payload.extend_from_slice(&slot.payload);
         slot.held = None;
@@ -342,6 +392,7 @@ impl JitterBuffer {
         stream.last = Some(held.timestamp);
         stream.due = Some(held.timestamp.wrapping_add(stream.ticks));
         stream.advance(1, true);
+        Pop::Packet { begins_anew }
     }
 
     fn learn_lateness(&mut self, lateness: Duration) {
@@ -353,19 +404,36 @@ impl JitterBuffer {
     fn place(&mut self, now: Instant, packet: &Packet<'_>) -> Result<u64, RtpDrop> {
         let next = self.stream.map(|stream| stream.next);
         let is_next_held = self.held().any(|held| Some(held.sequence) == next);
+        let is_known = self.left.is_some_and(|left| left.ssrc == packet.ssrc);
+        let returned_before =
+            self.left.as_mut().is_some_and(|left| core::mem::replace(&mut left.returns, is_known));
         let Some(stream) = self.stream.as_mut().filter(|stream| stream.ssrc == packet.ssrc) else {
+            // A straggler of the stream before this one must not end this one.
+            if is_known && !returned_before {
+                return Err(RtpDrop::Late);
+            }
             return Ok(self.restart(packet));
         };
         // The low half of the difference, read as signed, is the shorter way round (RFC 3550 A.1).
         let ahead = packet.sequence.wrapping_sub(stream.next as u16).cast_signed();
         // So far back no packet is remembered any more, and none is that late.
-        if ahead.unsigned_abs() >= RESTART_PACKETS || ahead < -(REMEMBERED as i16) {
-            if stream.restart == Some(packet.sequence) {
+        let is_far_back = ahead < -(REMEMBERED as i16);
+        let is_jump = ahead.unsigned_abs() >= RESTART_PACKETS;
+        if is_far_back && !is_jump && stream.is_stray(ahead.unsigned_abs(), packet.timestamp) {
+            stream.strays = stream.strays.saturating_add(1);
+            if stream.strays <= STRAYS_BELIEVED {
+                return Err(RtpDrop::Late);
+            }
+        }
+        if is_jump || is_far_back {
+            let apart = |there: u16| packet.sequence.wrapping_sub(there).cast_signed().unsigned_abs();
+            if stream.restart.is_some_and(|there| (1..PROOF_PACKETS).contains(&apart(there))) {
                 return Ok(self.restart(packet));
             }
-            stream.restart = Some(packet.sequence.wrapping_add(1));
+            stream.restart = Some(packet.sequence);
             return Err(RtpDrop::Late);
         }
+        stream.strays = 0;
         stream.restart = None;
         let sequence = stream.next.wrapping_add_signed(i64::from(ahead));
         if ahead >= 0 {
@@ -385,7 +453,9 @@ impl JitterBuffer {
     }
 
     fn restart(&mut self, packet: &Packet<'_>) -> u64 {
+        let left = self.stream.map(|stream| stream.ssrc).filter(|&ssrc| ssrc != packet.ssrc);
         self.reset();
+        self.left = left.map(|ssrc| Left { ssrc, returns: false });
         let stream = Stream::begin(packet, self.encoding);
         self.stream = Some(stream);
         stream.next

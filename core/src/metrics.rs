@@ -59,6 +59,7 @@ struct Dropped {
     late: Counter,
     early: Counter,
     held: Counter,
+    flood: Counter,
 }
 
 impl Default for Metrics {
@@ -242,6 +243,7 @@ impl Dropped {
             late: counter(RtpDrop::Late),
             early: counter(RtpDrop::Early),
             held: counter(RtpDrop::Held),
+            flood: counter(RtpDrop::Flood),
         }
     }
 
@@ -254,6 +256,7 @@ impl Dropped {
             RtpDrop::Late => &self.late,
             RtpDrop::Early => &self.early,
             RtpDrop::Held => &self.held,
+            RtpDrop::Flood => &self.flood,
         }
     }
 }

@@ -84,6 +84,8 @@ pub enum RtpDrop {
     Early,
     /// The caller has put us on hold: what Asterisk sends meanwhile is music.
     Held,
+    /// More audio came than there was time for.
+    Flood,
 }
 
 impl RtpDrop {
@@ -98,6 +100,7 @@ impl RtpDrop {
             Self::Late => "late",
             Self::Early => "early",
             Self::Held => "held",
+            Self::Flood => "flood",
         }
     }
 }

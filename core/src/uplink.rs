@@ -1,9 +1,11 @@
 //! From the caller to the model: datagrams in, an unbroken stream of audio in the model's format out.
 //!
 //! There is no playout clock on this side. The model takes audio in audio time, so a packet is passed on the
-//! moment it is in order, clock drift needs no care, and silence that turns out to be too much costs nothing
-//! but a longer pause. Silence is needed all the same: Asterisk sends nothing while the caller's leg sends
-//! nothing, and the server's voice detection only hears the end of a turn in audio that goes on.
+//! moment it is in order, and clock drift needs no care. Silence is needed all the same: Asterisk sends nothing
+//! while the caller's leg sends nothing, and the server's voice detection only hears the end of a turn in audio
+//! that goes on. Silence that turns out to be too much, because the caller's words were only late, makes the
+//! model's audio run ahead of the clock. It may do so by [`MAX_AHEAD_MS`], and the next long pause is shorter
+//! by it, so that the two never part for good.
 //!
 //! What is lost is made up by a [`Concealer`]. Where the line and the model speak the same law of G.711, a
 //! payload is passed on byte for byte, and only what the concealer made or blended is encoded.
@@ -32,6 +34,18 @@ pub const SILENCE_AFTER_MS: u64 = 200;
 
 /// The most that one poll adds, for lost packets or for a pause, in milliseconds.
 pub const MAX_FILL_MS: u64 = 400;
+
+/// By how much what is put in place of audio may let the model's audio run ahead of the clock, in milliseconds. It
+/// is more than a network that delivers in bursts holds back at once, and a pause is not heard later for it.
+pub const MAX_AHEAD_MS: u64 = 500;
+
+/// After so much silence in one pause, in milliseconds, the model's audio waits for the clock where it is ahead: by
+/// then a server has heard the end of the turn.
+pub const PROMPT_SILENCE_MS: u64 = 1000;
+
+/// By how much the caller's own audio may be ahead of the clock, in milliseconds, before more of it is refused: as
+/// long a stall as Asterisk's timestamps are believed about, whose backlog comes at once.
+pub const MAX_BACKLOG_MS: u64 = 5_000;
 
 /// Everything between a datagram of Asterisk and the audio of the model.
 #[derive(Debug)]
@@ -63,15 +77,19 @@ struct Model {
     fed: Fed,
 }
 
-/// How far the model has been fed, by the wall clock.
+/// How far the model has been fed.
 #[derive(Clone, Copy, Debug)]
 struct Fed {
-    /// Until when.
+    /// Until when by the clock: when the last packet came, or until when silence was put in its place.
     until: Instant,
-    /// Samples put in place of a pause since the last packet, at the line's rate.
-    silence: usize,
+    /// Until when by the audio itself: where the stream would be if all of it had come in its own time.
+    given: Instant,
+    /// Samples put in place of audio since the last packet, at the line's rate.
+    made_up: usize,
     /// Whether silence is steady already, so that the next is due after [`PTIME_MS`].
     is_steady: bool,
+    /// Whether the pause has had [`PROMPT_SILENCE_MS`].
+    is_long: bool,
 }
 
 /// What a poll had to report.
@@ -111,20 +129,20 @@ impl Uplink {
         let longest = self.samples.capacity();
         self.model.get_or_insert_with(|| Model {
             way: Way::new(self.encoding, model, self.gain, longest),
-            fed: Fed { until: now, silence: 0, is_steady: self.is_held },
+            fed: Fed { until: now, given: now, made_up: 0, is_steady: self.is_held, is_long: false },
         });
     }
 
     /// Whether the caller has put us on hold. Asterisk sends music then: it is not passed on, and the model is
     /// given silence in steps of [`PTIME_MS`] from now on. Afterwards the next packet is taken as the first of
-    /// a stream, and fades in from the silence.
+    /// a stream, and fades in.
     pub fn hold(&mut self, now: Instant, is_held: bool) {
         if core::mem::replace(&mut self.is_held, is_held) == is_held {
             return;
         }
         self.jitter.reset();
         if let Some(model) = self.model.as_mut().filter(|_| is_held) {
-            model.fed = Fed { until: now, silence: 0, is_steady: true };
+            model.fed = Fed { until: now, made_up: 0, is_steady: true, is_long: false, ..model.fed };
         }
     }
 
@@ -177,11 +195,12 @@ impl Uplink {
         if self.encoding == Encoding::L16Wideband && !packet.payload.len().is_multiple_of(2) {
             return Err(RtpDrop::Malformed);
         }
-        if self.model.is_none() {
-            return Err(RtpDrop::Early);
-        }
+        let Some(model) = &self.model else { return Err(RtpDrop::Early) };
         if self.is_held {
             return Err(RtpDrop::Held);
+        }
+        if model.fed.given > now + Duration::from_millis(MAX_BACKLOG_MS) {
+            return Err(RtpDrop::Flood);
         }
         self.jitter.push(now, &packet)
     }
@@ -198,18 +217,30 @@ impl Uplink {
         let Some(mut model) = self.model.take() else { return report };
         let room = line_samples(self.encoding, MAX_FILL_MS);
         let mut concealed = 0;
+        report.lost_packets = self.jitter.take_discarded();
         while let Some(pop) = self.jitter.pop(now, timer, &mut self.payload) {
             match pop {
-                Pop::Packet => {
-                    self.pass_on(&mut model.way, out);
-                    model.fed = Fed { until: now, silence: 0, is_steady: false };
+                Pop::Packet { begins_anew } => {
+                    if begins_anew {
+                        self.decoder.reset();
+                        self.concealer.join();
+                    } else if model.fed.made_up >= line_samples(self.encoding, SILENCE_AFTER_MS) {
+                        // What the encoder has heard meanwhile is not known; its scale is that of a beginning
+                        // rather than that of the last word, at which a soft one would come out as a roar.
+                        self.decoder.reset();
+                    }
+                    let samples = self.pass_on(&mut model.way, out);
+                    model.fed.packet(now, self.lasting(samples));
                 }
                 Pop::Missing { packets, ticks } => {
                     report.lost_packets = report.lost_packets.saturating_add(packets);
-                    // What a pause has been filled with already was the time of these packets.
-                    let missing = self.samples_of(ticks).saturating_sub(model.fed.silence);
-                    let missing = missing.min(room - concealed);
+                    // What a pause has been filled with already was the time of these packets, and no more can
+                    // be missing than there was time for.
+                    let missing = self.samples_of(ticks).saturating_sub(model.fed.made_up);
+                    let missing = missing.min(room - concealed).min(self.samples_in(model.fed.room(now)));
                     self.make_up(missing, &mut model.way, out);
+                    model.fed.given = model.fed.given + self.lasting(missing);
+                    model.fed.made_up += missing;
                     concealed += missing;
                 }
             }
@@ -235,16 +266,20 @@ impl Uplink {
         })
     }
 
-    fn pass_on(&mut self, way: &mut Way, out: &mut Vec<u8>) {
+    /// Passes a packet on; how many samples it had.
+    fn pass_on(&mut self, way: &mut Way, out: &mut Vec<u8>) -> usize {
         self.samples.clear();
         self.decoder.decode(&self.payload, &mut self.samples);
+        let decoded = self.samples.len();
         let is_blended = self.concealer.is_concealing();
         self.concealer.hear(&mut self.samples);
         if self.echo.is_some() {
-            return self.pass_on_cleaned(way, out);
+            self.pass_on_cleaned(way, out);
+        } else {
+            self.meter.hear(&self.samples, self.agent_speaks);
+            way.packet(&self.payload, &mut self.samples, is_blended, out);
         }
-        self.meter.hear(&self.samples, self.agent_speaks);
-        way.packet(&self.payload, &mut self.samples, is_blended, out);
+        decoded
     }
 
     /// Takes the echo out of the samples, if that is wanted, and passes them on.
@@ -271,13 +306,28 @@ impl Uplink {
             return;
         }
         let steps = now.since(fed.until).as_millis() as u64 / PTIME_MS;
-        let filled = steps.min(MAX_FILL_MS / PTIME_MS);
+        let room = fed.room(now).as_millis() as u64 / PTIME_MS;
+        let filled = steps.min(room).min(MAX_FILL_MS / PTIME_MS);
         let samples = line_samples(self.encoding, filled * PTIME_MS);
-        fed.silence = fed.silence.saturating_add(samples);
+        fed.made_up = fed.made_up.saturating_add(samples);
         fed.is_steady = true;
-        // After a stall longer than what is filled, the stream goes on from now instead of catching up.
-        fed.until = if filled < steps { now } else { fed.until + Duration::from_millis(filled * PTIME_MS) };
+        fed.is_long |= fed.made_up >= line_samples(self.encoding, PROMPT_SILENCE_MS);
+        // After a stall longer than what is filled, and after a wait for the clock, the stream goes on from now
+        // instead of catching up.
+        let time = Duration::from_millis(filled * PTIME_MS);
+        fed.until = if filled < steps { now } else { fed.until + time };
+        fed.given = fed.given + time;
         self.make_up(samples, &mut model.way, out);
+    }
+
+    /// How long so many samples at the line's rate last.
+    fn lasting(&self, samples: usize) -> Duration {
+        Duration::from_nanos(samples as u64 * 1_000_000_000 / u64::from(self.encoding.sample_rate()))
+    }
+
+    /// How many samples at the line's rate last so long.
+    fn samples_in(&self, time: Duration) -> usize {
+        (time.as_micros() as u64).saturating_mul(u64::from(self.encoding.sample_rate())) as usize / 1_000_000
     }
 
     /// Samples in so many units of the RTP clock.
@@ -288,9 +338,29 @@ impl Uplink {
 }
 
 impl Fed {
-    /// When the next silence is due: after [`SILENCE_AFTER_MS`], and then every [`PTIME_MS`].
+    /// When the next silence is due: after [`SILENCE_AFTER_MS`], and then every [`PTIME_MS`], but not before there
+    /// is room for it.
     fn due(&self) -> Instant {
-        self.until + Duration::from_millis(if self.is_steady { PTIME_MS } else { SILENCE_AFTER_MS })
+        let step = Duration::from_millis(PTIME_MS);
+        let wait = if self.is_steady { step } else { Duration::from_millis(SILENCE_AFTER_MS) };
+        (self.until + wait).max(self.given + step - self.may_be_ahead())
+    }
+
+    /// How much may be put in place of audio now.
+    fn room(&self, now: Instant) -> Duration {
+        (now + self.may_be_ahead()).since(self.given)
+    }
+
+    fn may_be_ahead(&self) -> Duration {
+        Duration::from_millis(if self.is_long { 0 } else { MAX_AHEAD_MS })
+    }
+
+    /// A packet came that lasts so long.
+    fn packet(&mut self, now: Instant, lasting: Duration) {
+        // What is further behind the clock than a pause is long was never sent, or sent by a slower clock.
+        let behind = now - Duration::from_millis(SILENCE_AFTER_MS);
+        let given = (self.given + lasting).max(behind);
+        *self = Self { until: now, given, made_up: 0, is_steady: false, is_long: false };
     }
 }
 

@@ -1,5 +1,8 @@
 //! Callers on good and bad lines, and what the model is given of them.
 
+mod clock;
+mod streams;
+
 use super::*;
 use crate::format::{MODEL_RATE, MediaFormat};
 use proptest::prelude::*;
