@@ -5,7 +5,7 @@
 
 use crate::format::MediaFormat;
 use crate::id::ResourceId;
-use crate::json::{Text, or_default};
+use crate::json::{Text, lenient, only_string};
 use crate::uri::{Encoded, authority};
 use core::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
@@ -95,7 +95,7 @@ impl<'a> Event<'a> {
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Raw<'a> {
-            #[serde(rename = "type", borrow)]
+            #[serde(rename = "type", borrow, deserialize_with = "only_string")]
             kind: Text<'a>,
             #[serde(borrow, default)]
             channel: Option<Channel<'a>>,
@@ -138,7 +138,7 @@ pub fn media_address(reply: &[u8]) -> Option<SocketAddr> {
     }
     #[derive(Deserialize)]
     struct Reply<'a> {
-        #[serde(borrow, default, deserialize_with = "or_default")]
+        #[serde(borrow, default, deserialize_with = "lenient")]
         channelvars: Vars<'a>,
     }
 

@@ -181,7 +181,12 @@ impl Downlink {
         let start = self.bytes.len();
         self.bytes.resize(start + base64::decoded_len_estimate(delta.len()), 0);
         let decoded = BASE64.decode_slice(delta, self.bytes.get_mut(start..).unwrap_or_default());
-        let Ok(decoded) = decoded else { return Pushed::BadBase64 };
+        let Ok(decoded) = decoded else {
+            // What cannot be read is taken to have been whole samples, so that what follows is not noise.
+            self.carry = carried;
+            self.give_back_bytes();
+            return Pushed::BadBase64;
+        };
         self.bytes.truncate(start + decoded);
         if !self.bytes.len().is_multiple_of(self.model.sample_bytes()) {
             self.carry = self.bytes.pop();
@@ -190,10 +195,14 @@ impl Downlink {
             return Pushed::Queued;
         }
         let pushed = self.playout.push(item_id, content_index, &self.bytes);
-        self.bytes.clear();
-        self.bytes.shrink_to(KEPT_BYTES);
+        self.give_back_bytes();
         self.audio_came(now);
         pushed
+    }
+
+    fn give_back_bytes(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
     }
 
     /// Notes a piece of what the agent says (`response.output_audio_transcript.delta`).
@@ -218,6 +227,7 @@ impl Downlink {
 
     /// Notes that nothing more comes of any item (`response.done`).
     pub fn response_done(&mut self, now: Instant) {
+        self.carry = None;
         self.playout.all_done();
         self.audio_came(now);
     }
@@ -266,7 +276,7 @@ impl Downlink {
     /// model made was played, and then nothing needs truncating. An item that ran dry while more of it is on
     /// its way counts as cut off.
     pub fn barge_in(&mut self) -> Option<Interrupted> {
-        let playing = !matches!(self.talk, Talk::Silent | Talk::Cut);
+        let drops = self.playout.queued_samples() > 0;
         // Also when nothing plays: the rest of an item that was outrun must not be heard later.
         let interrupted = self.playout.clear();
         self.talk = match self.talk {
@@ -274,7 +284,8 @@ impl Downlink {
             Talk::Silent | Talk::Beginning { .. } => Talk::Silent,
         };
         self.carry = None;
-        interrupted.filter(|cut| playing || !cut.is_complete || !cut.unheard.is_empty())
+        let is_cut = |cut: &Interrupted| drops || cut.heard_ms < cut.received_ms || !cut.is_complete;
+        interrupted.filter(|cut| is_cut(cut) || !cut.unheard.is_empty())
     }
 
     /// The slot of 20 ms that `now` lies in; `None` before the start.

@@ -7,8 +7,11 @@
 /// How long a block is, in milliseconds.
 const BLOCK_MS: u32 = 10;
 
-/// How far [`VoiceMeter::confirms`] looks back, in milliseconds.
+/// A voice is looked for in stretches of so many milliseconds.
 pub const WINDOW_MS: u32 = 240;
+
+/// How far [`VoiceMeter::confirms`] can look back, in milliseconds.
+pub const MEMORY_MS: u32 = u128::BITS * BLOCK_MS;
 
 /// How much of the window must be loud to be a voice, in milliseconds: longer than a click or a knock.
 pub const VOICE_MS: u32 = 120;
@@ -46,7 +49,7 @@ pub struct VoiceMeter {
     sum: u64,
     samples: u32,
     /// Bit n: the block n blocks ago was loud.
-    loud: u32,
+    loud: u128,
     /// The mean square of the caller's louder blocks; 0 before the first.
     caller: u64,
     /// Blocks since the agent spoke.
@@ -75,25 +78,20 @@ impl VoiceMeter {
         }
     }
 
-    /// How much of the last `window_ms` was loud, in milliseconds; at most 320 ms are remembered.
+    /// Whether a voice was heard at any time in the last `past_ms`, of which at most [`MEMORY_MS`] are remembered:
+    /// [`VOICE_MS`] were loud of [`WINDOW_MS`] that end there. Its work is bounded by what is remembered.
     #[must_use]
-    pub const fn loud_ms_within(&self, window_ms: u32) -> u32 {
-        let blocks = window_ms / BLOCK_MS;
-        let asked = if blocks >= u32::BITS { u32::MAX } else { (1 << blocks) - 1 };
-        (self.loud & asked).count_ones() * BLOCK_MS
-    }
-
-    /// Whether a voice was heard just now: [`VOICE_MS`] of the last [`WINDOW_MS`] were loud.
-    #[must_use]
-    pub const fn confirms(&self) -> bool {
-        self.loud_ms_within(WINDOW_MS) >= VOICE_MS
+    pub fn confirms(&self, past_ms: u32) -> bool {
+        const WINDOW: u128 = (1 << (WINDOW_MS / BLOCK_MS)) - 1;
+        let is_voice = |ago: u32| (self.loud >> ago & WINDOW).count_ones() * BLOCK_MS >= VOICE_MS;
+        (0..=past_ms / BLOCK_MS).take_while(|&ago| ago < u128::BITS).any(is_voice)
     }
 
     fn block(&mut self, mean: u64, agent_is_speaking: bool) {
         self.since_agent = if agent_is_speaking { 0 } else { self.since_agent.saturating_add(1) };
         let may_be_echo = self.since_agent <= ECHO_MS / BLOCK_MS;
         let threshold = if may_be_echo { LOUD.max(self.caller / BELOW_CALLER) } else { LOUD };
-        self.loud = self.loud << 1 | u32::from(mean > threshold);
+        self.loud = self.loud << 1 | u128::from(mean > threshold);
         if may_be_echo || mean <= AUDIBLE {
             return;
         }
@@ -142,7 +140,7 @@ mod tests {
             .chunks(160)
             .position(|block| {
                 meter.hear(block, true);
-                meter.confirms()
+                meter.confirms(0)
             })
             .map(|blocks| 10 * (blocks + 1))
     }
@@ -191,7 +189,7 @@ mod tests {
             second[..16 * 20].fill(30_000);
         }
         assert_eq!(confirmed_after(&mut meter, &audio), None);
-        assert_eq!(meter.loud_ms_within(240), 20);
+        assert!(!meter.confirms(MEMORY_MS), "nor are many of them");
     }
 
     #[test]
@@ -201,23 +199,25 @@ mod tests {
         meter.hear(&speech(-32.0, 20_000), true);
         meter.hear(&speech(-32.0, 300), false);
         assert_eq!(meter.caller, before);
-        assert!(!meter.confirms(), "nor is what still comes of it taken for the caller");
+        assert!(!meter.confirms(0), "nor is what still comes of it taken for the caller");
     }
 
     #[test]
-    fn what_was_loud_is_forgotten_after_the_window() {
+    fn a_voice_is_remembered_for_as_long_as_is_asked_for() {
         let mut meter = VoiceMeter::new(8_000);
         meter.hear(&[8_000; 80 * 12], true);
-        assert!(meter.confirms());
-        meter.hear(&[0; 80 * 13], true);
-        assert!(!meter.confirms());
-        assert_eq!((meter.loud_ms_within(240), meter.loud_ms_within(10_000)), (110, 120));
+        assert!(meter.confirms(0));
+        meter.hear(&[0; 80 * 62], true);
+        let confirmed = [0, 480, 490, 500, MEMORY_MS, u32::MAX].map(|past| meter.confirms(past));
+        assert_eq!(confirmed, [false, false, false, true, true, true]);
+        meter.hear(&[0; 80 * 120], true);
+        assert!(!meter.confirms(u32::MAX));
     }
 
     #[test]
     fn the_loudest_audio_does_not_overflow() {
         let mut meter = VoiceMeter::new(RATE);
         meter.hear(&vec![i16::MIN; 160_000], false);
-        assert!(meter.confirms() && meter.caller > 1 << 29);
+        assert!(meter.confirms(0) && meter.caller > 1 << 29);
     }
 }

@@ -17,8 +17,12 @@ pub const MAX_ITEMS: usize = 64;
 /// How many items that nobody heard are named at a barge-in; a response has one or two.
 pub const MAX_UNHEARD: usize = 8;
 
-/// How many interrupted items are remembered, so that what still comes of them is dropped.
-pub const MAX_MUTED: usize = 16;
+/// How many interrupted items are remembered, so that what still comes of them is dropped: all that one
+/// interruption can cut off, and as many from before.
+pub const MAX_MUTED: usize = 2 * MAX_ITEMS;
+
+/// How many items that were heard to their end are remembered, so that what still comes of their text is dropped.
+const MAX_RETIRED: usize = 16;
 
 /// The longest item id that is told from others, in bytes; OpenAI's have about 30.
 pub const MAX_ITEM_ID_BYTES: usize = 128;
@@ -34,10 +38,14 @@ pub struct Playout {
     queue: VecDeque<u8>,
     /// In the order of the queue. Those before the one that was sent last are gone.
     items: VecDeque<Item>,
-    muted: VecDeque<String>,
-    /// The item that was told and forgotten last: text that still comes of it begins no new one.
-    retired: String,
+    muted: Names<MAX_MUTED>,
+    /// Those that were told and forgotten last: text that still comes of them begins no new one.
+    retired: Names<MAX_RETIRED>,
 }
+
+/// The names that were noted last, at most `MOST` of them.
+#[derive(Debug, Default)]
+struct Names<const MOST: usize>(VecDeque<String>);
 
 /// One part of one item, in samples.
 #[derive(Debug)]
@@ -140,6 +148,23 @@ impl Item {
     }
 }
 
+impl<const MOST: usize> Names<MOST> {
+    fn has(&self, id: &str) -> bool {
+        self.0.iter().any(|name| name == id)
+    }
+
+    /// One without a name cannot be told from others, so it is never noted.
+    fn note(&mut self, id: &str) {
+        if id.is_empty() || self.has(id) {
+            return;
+        }
+        let mut name = if self.0.len() < MOST { None } else { self.0.pop_front() }.unwrap_or_default();
+        name.clear();
+        name.push_str(id);
+        self.0.push_back(name);
+    }
+}
+
 impl Playout {
     /// An empty queue for audio in this format.
     #[must_use]
@@ -148,8 +173,8 @@ impl Playout {
             format,
             queue: VecDeque::new(),
             items: VecDeque::new(),
-            muted: VecDeque::new(),
-            retired: String::new(),
+            muted: Names::default(),
+            retired: Names::default(),
         }
     }
 
@@ -157,7 +182,7 @@ impl Playout {
     /// left out. Allocates for a new item and while the queue grows, at no other time.
     pub fn push(&mut self, item_id: &str, content_index: u32, audio: &[u8]) -> Pushed {
         let id = bounded(item_id);
-        if self.is_muted(id) {
+        if self.muted.has(id) {
             return Pushed::Muted;
         }
         let samples = audio.len() / self.format.sample_bytes();
@@ -184,13 +209,13 @@ impl Playout {
     /// dropped like its audio.
     pub fn push_text(&mut self, item_id: &str, content_index: u32, text: &str) {
         let id = bounded(item_id);
-        if self.is_muted(id) {
+        if self.muted.has(id) {
             return;
         }
         // The text of a part may come behind its audio, and then the part may not be the newest any more.
         let item = match self.find(id, content_index) {
             Some(at) => self.items.get_mut(at),
-            None if !id.is_empty() && self.retired == id => None,
+            None if self.retired.has(id) => None,
             None => self.newest(id, content_index),
         };
         if let Some(item) = item {
@@ -251,10 +276,9 @@ impl Playout {
         // Those that were told are of no more use once the next one is being heard.
         let retired = self.items.iter().take(last_begun).take_while(|item| item.told || item.sent == 0);
         let retired = retired.filter(|item| item.queued == 0).count();
-        if let Some(last) = retired.checked_sub(1).and_then(|last| self.items.get(last)) {
-            self.retired.clone_from(&last.id);
+        for item in self.items.drain(..retired) {
+            self.retired.note(&item.id);
         }
-        self.items.drain(..retired);
         let last_begun = last_begun - retired;
         let samples_per_ms = self.samples_per_ms();
         let begun = self.items.iter_mut().take(last_begun + 1).enumerate();
@@ -284,17 +308,16 @@ impl Playout {
         let dropped = self.queue.len() / self.format.sample_bytes();
         self.queue.clear();
         self.give_room_back();
-        // The first with audio left is being heard; without one, the last that was sent; and if nothing was
-        // sent at all, the one that would have come first.
-        let heard = self.items.iter().position(|item| item.queued > 0);
-        let heard = heard.or_else(|| self.items.iter().rposition(|item| item.sent > 0)).unwrap_or(0);
+        let (heard, is_cut_before) = self.being_heard();
         let mut items = core::mem::take(&mut self.items);
-        items.iter().for_each(|item| self.mute(&item.id));
+        items.iter().for_each(|item| self.muted.note(&item.id));
         let mut behind = items.split_off((heard + 1).min(items.len()));
         let item = items.pop_back()?;
         let mut unheard: Vec<String> = Vec::new();
-        for next in behind.drain(..).filter(|next| next.id != item.id) {
-            if unheard.len() < MAX_UNHEARD && !unheard.contains(&next.id) {
+        for next in behind.drain(..) {
+            let is_of_it = |part: &Item| part.sent > 0 && part.id == next.id;
+            let was_heard = next.sent > 0 || next.id == item.id || items.iter().any(is_of_it);
+            if !was_heard && unheard.len() < MAX_UNHEARD && !unheard.contains(&next.id) {
                 unheard.push(next.id);
             }
         }
@@ -302,7 +325,7 @@ impl Playout {
         Some(Interrupted {
             heard_ms,
             received_ms,
-            is_complete,
+            is_complete: is_complete && !is_cut_before,
             dropped_ms: dropped as u64 / samples_per_ms,
             content_index: item.content_index,
             item_id: item.id,
@@ -310,12 +333,27 @@ impl Playout {
         })
     }
 
+    /// The place of the part that is being heard, or was heard last, and whether more of its item lies behind it. An
+    /// item of which a part was heard is cut at the end of that part: it cannot be taken back as a whole.
+    fn being_heard(&self) -> (usize, bool) {
+        // The first with audio left; without one, the last that was sent; and if nothing was sent at all, the one
+        // that would have come first.
+        let first = self.items.iter().position(|item| item.queued > 0);
+        let last_sent = self.items.iter().rposition(|item| item.sent > 0);
+        let heard = first.or(last_sent).unwrap_or(0);
+        let cut_before = self.items.get(heard).filter(|item| item.sent == 0).and_then(|item| {
+            let before = self.items.iter().take(heard);
+            before.clone().rposition(|before| before.sent > 0 && before.id == item.id && !item.id.is_empty())
+        });
+        (cut_before.unwrap_or(heard), cut_before.is_some())
+    }
+
     /// Mutes an item of which nothing has come yet. Returns whether it was not muted before; one without a name
     /// cannot be muted.
     pub fn mute_item(&mut self, item_id: &str) -> bool {
         let id = bounded(item_id);
-        let is_news = !id.is_empty() && !self.is_muted(id);
-        self.mute(id);
+        let is_news = !id.is_empty() && !self.muted.has(id);
+        self.muted.note(id);
         is_news
     }
 
@@ -340,7 +378,7 @@ impl Playout {
     /// Whether the item was interrupted, as far as is remembered.
     #[must_use]
     pub fn is_muted(&self, item_id: &str) -> bool {
-        self.muted.iter().any(|muted| muted == bounded(item_id))
+        self.muted.has(bounded(item_id))
     }
 
     fn samples_per_ms(&self) -> u64 {
@@ -367,25 +405,16 @@ impl Playout {
     fn newest(&mut self, id: &str, content_index: u32) -> Option<&mut Item> {
         if !self.items.back().is_some_and(|item| item.is(id, content_index)) {
             if self.items.len() >= MAX_ITEMS {
-                // One that waits for nothing makes room: text without audio, or the one that was heard last.
-                let idle = self.items.iter().position(|item| item.queued == 0)?;
+                // One that waits for nothing makes room: text without audio, or one that was heard; but not the one
+                // that was heard last, which an interruption would be about.
+                let last_sent = self.items.iter().rposition(|item| item.sent > 0);
+                let is_idle = |at: usize, item: &Item| item.queued == 0 && Some(at) != last_sent;
+                let idle = self.items.iter().enumerate().position(|(at, item)| is_idle(at, item))?;
                 self.items.remove(idle);
             }
             self.items.push_back(Item::new(id, content_index));
         }
         self.items.back_mut()
-    }
-
-    /// An item without a name cannot be told from others, so it is never muted.
-    fn mute(&mut self, id: &str) {
-        if id.is_empty() || self.is_muted(id) {
-            return;
-        }
-        let mut slot =
-            if self.muted.len() < MAX_MUTED { None } else { self.muted.pop_front() }.unwrap_or_default();
-        slot.clear();
-        slot.push_str(id);
-        self.muted.push_back(slot);
     }
 }
 

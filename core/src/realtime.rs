@@ -1,10 +1,10 @@
 //! The Realtime API as values: server events in, client events out.
 //!
-//! This is the GA interface of OpenAI's Realtime API over WebSocket. Unknown events and fields are ignored,
-//! absent and `null` fields are alike.
+//! This is the GA interface of OpenAI's Realtime API over WebSocket. Unknown events and fields are ignored; absent
+//! fields, `null` and values of another kind are alike, so that one field does not cost an event.
 
 use crate::format::ModelFormat;
-use crate::json::{Text, or_default, write_string};
+use crate::json::{Text, lenient, only_string, write_string};
 use crate::settings::SessionSettings;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -27,16 +27,16 @@ pub enum ServerEvent<'a> {
     /// The caller began to speak.
     SpeechStarted {
         /// How much of the audio that the server was given lies before the turn, in milliseconds. The turn
-        /// begins `prefix_padding_ms` before the speech.
-        audio_start_ms: u64,
+        /// begins `prefix_padding_ms` before the speech. Some servers do not tell.
+        audio_start_ms: Option<u64>,
     },
     /// The caller stopped.
     SpeechStopped {
         /// The item that the turn becomes.
         item_id: Text<'a>,
         /// How much of the audio that the server was given lies before the end, in milliseconds. The silence
-        /// by which the server knew is part of it.
-        audio_end_ms: u64,
+        /// by which the server knew is part of it. Some servers do not tell.
+        audio_end_ms: Option<u64>,
     },
     /// The caller's turn has become an item.
     Committed {
@@ -106,25 +106,25 @@ pub enum ServerEvent<'a> {
 
 #[derive(Deserialize)]
 struct Raw<'a> {
-    #[serde(rename = "type", borrow)]
+    #[serde(rename = "type", borrow, deserialize_with = "only_string")]
     kind: Text<'a>,
     #[serde(borrow, default)]
     response_id: Text<'a>,
     #[serde(borrow, default)]
     item_id: Text<'a>,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "lenient")]
     content_index: u32,
-    #[serde(default, deserialize_with = "or_default")]
-    audio_start_ms: f64,
-    #[serde(default, deserialize_with = "or_default")]
-    audio_end_ms: f64,
+    #[serde(default, deserialize_with = "lenient")]
+    audio_start_ms: Option<f64>,
+    #[serde(default, deserialize_with = "lenient")]
+    audio_end_ms: Option<f64>,
     #[serde(borrow, default)]
     delta: Text<'a>,
     #[serde(borrow, default)]
     transcript: Text<'a>,
-    #[serde(borrow, default, deserialize_with = "or_default")]
+    #[serde(borrow, default, deserialize_with = "lenient")]
     response: RawResponse<'a>,
-    #[serde(borrow, default, deserialize_with = "or_default")]
+    #[serde(borrow, default, deserialize_with = "lenient")]
     error: RawError<'a>,
 }
 
@@ -134,7 +134,7 @@ struct RawResponse<'a> {
     id: Text<'a>,
     #[serde(borrow, default)]
     status: Text<'a>,
-    #[serde(borrow, default, deserialize_with = "or_default")]
+    #[serde(borrow, default, deserialize_with = "lenient")]
     status_details: RawDetails<'a>,
 }
 
@@ -142,7 +142,7 @@ struct RawResponse<'a> {
 struct RawDetails<'a> {
     #[serde(borrow, default)]
     reason: Text<'a>,
-    #[serde(borrow, default, deserialize_with = "or_default")]
+    #[serde(borrow, default, deserialize_with = "lenient")]
     error: RawError<'a>,
 }
 
@@ -183,10 +183,10 @@ impl<'a> ServerEvent<'a> {
             "session.created" => Self::SessionCreated,
             "session.updated" => Self::SessionUpdated { format: session_format(bytes) },
             "input_audio_buffer.speech_started" => {
-                Self::SpeechStarted { audio_start_ms: raw.audio_start_ms as u64 }
+                Self::SpeechStarted { audio_start_ms: whole(raw.audio_start_ms) }
             }
             "input_audio_buffer.speech_stopped" => {
-                Self::SpeechStopped { item_id: raw.item_id, audio_end_ms: raw.audio_end_ms as u64 }
+                Self::SpeechStopped { item_id: raw.item_id, audio_end_ms: whole(raw.audio_end_ms) }
             }
             "input_audio_buffer.committed" => Self::Committed { item_id: raw.item_id },
             "response.output_audio_transcript.delta" => Self::TranscriptDelta {
@@ -214,6 +214,12 @@ impl<'a> ServerEvent<'a> {
             _ => Self::Other,
         })
     }
+}
+
+/// Milliseconds as a whole number; some servers tell fractions.
+fn whole(millis: Option<f64>) -> Option<u64> {
+    // A cast saturates, and makes zero of what is not a number.
+    millis.map(|millis| millis as u64)
 }
 
 /// The format that a `session.updated` names, if it names the same one both ways. Servers show their sessions
@@ -491,6 +497,28 @@ mod tests {
         ] {
             assert!(ServerEvent::parse(message.as_bytes()).is_some(), "{message}");
         }
+    }
+
+    #[test]
+    fn one_field_of_another_kind_does_not_cost_an_event() {
+        let parse = |json: &'static str| ServerEvent::parse(json.as_bytes());
+        let code = |json| match parse(json) {
+            Some(ServerEvent::Error { code, .. }) => code.to_string(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(code(r#"{"type":"error","error":{"type":"invalid_request_error","code":400}}"#), "400");
+        assert_eq!(code(r#"{"type":"error","error":"model overloaded"}"#), "");
+        assert_eq!(
+            parse(r#"{"type":"vendor.note","delta":{"x":1},"response":"text"}"#),
+            Some(ServerEvent::Other)
+        );
+        assert_eq!(
+            parse(r#"{"type":"input_audio_buffer.speech_started","audio_start_ms":"120"}"#),
+            Some(ServerEvent::SpeechStarted { audio_start_ms: None })
+        );
+        let delta =
+            r#"{"type":"response.output_audio.delta","item_id":"a","content_index":-1,"delta":"AAAA"}"#;
+        assert!(matches!(parse(delta), Some(ServerEvent::AudioDelta { content_index: 0, .. })));
     }
 
     #[test]

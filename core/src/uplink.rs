@@ -172,10 +172,11 @@ impl Uplink {
         self.agent_speaks = speaks;
     }
 
-    /// Whether what came just now is loud and long enough to be the caller and not the agent's echo.
+    /// Whether anything that came in the last so many milliseconds is loud and long enough to be the caller and not
+    /// the agent's echo; see [`VoiceMeter::confirms`].
     #[must_use]
-    pub fn caller_is_loud(&self) -> bool {
-        self.meter.confirms()
+    pub fn caller_was_loud(&self, past_ms: u32) -> bool {
+        self.meter.confirms(past_ms)
     }
 
     /// Takes a datagram; whether it comes from the right address is the caller's to know. What is in order is

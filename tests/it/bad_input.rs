@@ -111,10 +111,12 @@ fn malformed_ari_json() {
         br#"{"type":3}"#,
         br#"{"type":"StasisStart"}"#,
         br#"{"type":"StasisStart","channel":{}}"#,
-        br#"{"type":"StasisEnd","channel":{"id":7}}"#,
+        br#"{"type":"ChannelDestroyed","channel":"x"}"#,
     ] {
         scene.forge_event(event);
     }
+    // It can be read, and names nobody's channel.
+    scene.forge_event(br#"{"type":"StasisEnd","channel":{"id":7}}"#);
     scene.run_for(SECOND);
     let unread = |o: &Observation| matches!(o, Observation::BadInput(BadInput::AriEvent));
     assert_eq!(scene.observations.iter().filter(|(_, o)| unread(o)).count(), 7);
@@ -131,11 +133,13 @@ fn malformed_realtime_json() {
         b"\xff",
         br#"{"type":3}"#,
         br#"{"type":"response.output_audio.delta","item_id":"x","delta":"!!!"}"#,
-        br#"{"type":"response.output_audio.delta","item_id":["x"],"delta":"AAAA"}"#,
+        br#"[{"type":"response.done"}]"#,
     ] {
         scene.forge_message(message);
     }
+    // What is new and what is of another kind than expected costs no event.
     scene.forge_message(br#"{"type":"new.in.2030","delta":null,"content_index":null}"#);
+    scene.forge_message(br#"{"type":"new.in.2031","delta":{"x":1},"response":"text","item_id":["x"]}"#);
     scene.run_for(SECOND);
     let unread =
         |o: &Observation| matches!(o, Observation::BadInput(BadInput::RealtimeEvent | BadInput::AudioDelta));

@@ -11,8 +11,13 @@ use serde_json::Value;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A call whose agent greets for four seconds, half a second into the greeting.
+/// A call whose agent greets for six seconds, half a second into the greeting.
 fn greeting(barge_in: BargeIn, interrupt_response: bool, caller: &[i16]) -> Scene {
+    greeting_from_afar(barge_in, interrupt_response, caller, Duration::ZERO)
+}
+
+/// The same with a server that is so far away.
+fn greeting_from_afar(barge_in: BargeIn, interrupt_response: bool, caller: &[i16], lag: Duration) -> Scene {
     let session = SessionSettings {
         greeting: Some("Good day.".into()),
         vad: VadSettings { interrupt_response, ..VadSettings::default() },
@@ -21,10 +26,10 @@ fn greeting(barge_in: BargeIn, interrupt_response: bool, caller: &[i16]) -> Scen
     // What is loud to the server may still be far below a caller: the guard measures before the boost.
     let call = CallSettings { barge_in, session, volume_boost: 8.0, ..CallSettings::default() };
     let long: Vec<i16> = utterance(9, 6.0);
-    let mut scene = Scene::new(Stage { call, greeting: Some(long), ..Stage::default() });
+    let mut scene = Scene::new(Stage { call, greeting: Some(long), server_lag: lag, ..Stage::default() });
     scene.dial(1, caller);
-    scene.run_until("answered", SECOND, |scene| scene.state(1) == Some(CallerState::Answered));
-    scene.run_for(SECOND / 2);
+    scene.run_until("answered", 2 * SECOND, |scene| scene.state(1) == Some(CallerState::Answered));
+    scene.run_for(SECOND / 2 + lag);
     assert!(!scene.datagrams.is_empty(), "the agent speaks");
     scene
 }
@@ -133,4 +138,51 @@ fn a_call_that_ends_in_mid_sentence_has_heard_the_half_of_it() {
     scene.run_until("the end", SECOND, |scene| scene.calls() == 0);
     let [said] = &scene.said[..] else { panic!("{:?}", scene.said) };
     assert!((1000..1800).contains(&said.heard_ms) && said.received_ms > said.heard_ms, "{said:?}");
+}
+
+#[test]
+fn guarded_a_short_word_interrupts_and_is_answered_however_far_away_the_server_is() {
+    for word_ms in [200, 300, 400] {
+        for lag_ms in [0, 200, 400, 600] {
+            let word: Vec<i16> = utterance(1, 1.0)[1600..].iter().copied().take(16 * word_ms).collect();
+            let lag = Duration::from_millis(lag_ms);
+            let mut scene = greeting_from_afar(BargeIn::Guarded, true, &word, lag);
+            scene.speak(1);
+            scene.run_for(12 * SECOND);
+            let name = format!("{word_ms} ms of a word, {lag_ms} ms of a lag");
+            assert!(scene.saw(|o| *o == Observation::SpeechStarted), "{name}: the server hears it");
+            assert!(!scene.saw(|o| *o == Observation::EchoIgnored), "{name}: it is no echo");
+            assert_eq!(barge_ins(&scene), 1, "{name}");
+            assert_eq!(client_events(&scene, "response.create").len(), 2, "{name}: the greeting, the answer");
+        }
+    }
+}
+
+#[test]
+fn off_a_caller_who_goes_on_speaking_is_not_answered_into() {
+    // One second, a pause in which the server takes it for a turn, and eight seconds beyond the greeting's end.
+    let mut said = utterance(1, 1.0);
+    said.extend(vec![0; 16 * 1200]);
+    said.extend(utterance(2, 8.0));
+    let mut scene = greeting(BargeIn::Off, true, &said);
+    scene.speak(1);
+    scene.run_for(16 * SECOND);
+    let when = |what: &dyn Fn(&Observation) -> bool| {
+        scene.observations.iter().filter(|(_, o)| what(o)).map(|(at, _)| *at).collect::<Vec<_>>()
+    };
+    let (begins, ends) =
+        (when(&|o| *o == Observation::SpeechStarted), when(&|o| *o == Observation::SpeechStopped));
+    let (Some(begins), Some(ends)) = (begins.last(), ends.last()) else { panic!("the caller was not heard") };
+    let greeting_ends = scene.datagrams.iter().map(|(at, _)| *at).take_while(|at| at < ends).last();
+    assert!(greeting_ends.is_some_and(|at| at < *begins + 5 * SECOND), "nothing was said over the caller");
+    assert!(client_events(&scene, "response.create").len() >= 2, "who is answered afterwards");
+}
+
+#[test]
+fn off_the_agents_own_echo_is_not_answered_either() {
+    let mut scene = greeting(BargeIn::Off, true, &quieter(&utterance(1, 2.0), 4));
+    scene.speak(1);
+    scene.run_for(9 * SECOND);
+    assert!(scene.saw(|o| *o == Observation::EchoIgnored));
+    assert_eq!(client_events(&scene, "response.create").len(), 1, "the greeting, and no other");
 }

@@ -6,6 +6,7 @@ use crate::downlink::Interrupted;
 use crate::format::{ModelFormat, PTIME_MS};
 use crate::id::LinkId;
 use crate::observe::{BadInput, Label, Observation, Once};
+use crate::playout::MAX_ITEM_ID_BYTES;
 use crate::realtime::{ClientEvent, ServerEvent, close_code, is_refusal};
 use crate::settings::{BargeIn, SessionSettings};
 use crate::time::{Duration, Instant};
@@ -17,12 +18,23 @@ pub(super) const GOODBYE_WITHIN: Duration = Duration::from_secs(12);
 /// The longest response id that is told from others, in bytes; OpenAI's have about 30.
 const MAX_RESPONSE_ID_BYTES: usize = 128;
 
-/// The code of the error that says that a response was asked for while another one was being made.
-const ALREADY_ANSWERING: &str = "conversation_already_has_active_response";
+/// The codes of the error that says that a response was asked for while another one was being made: OpenAI's, and
+/// that of servers of the same kind.
+const ALREADY_ANSWERING: [&str; 2] = ["conversation_already_has_active_response", "response_already_active"];
+
+/// An answer of which nothing was heard for so much of the caller's audio, in milliseconds, is taken to have ended
+/// without a word: what waits for it must not wait for ever.
+const LOST_ANSWER_MS: u64 = 10_000;
 
 /// What the agent is told when the longest allowed time is reached.
 const GOODBYE: &str = "The longest time that this call may last has been reached. In the language of the conversation, \
                        tell the caller so in one short sentence and say goodbye. Ask nothing.";
+
+/// Whether the server would know an item by this name: it has one, and it was not shortened here.
+fn is_whole_name(item_id: &str) -> bool {
+    // A name is shortened between two letters, which may be 3 bytes earlier.
+    !item_id.is_empty() && item_id.len() < MAX_ITEM_ID_BYTES - 3
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Session {
@@ -51,7 +63,7 @@ pub(super) enum Heard<'a> {
     Nothing,
     SessionReady,
     SpeechStarted {
-        audio_start_ms: u64,
+        audio_start_ms: Option<u64>,
     },
     SpeechStopped,
     /// What was taken for a turn of the caller was the agent's echo.
@@ -94,6 +106,8 @@ pub(super) struct Talk {
     given: u64,
     events_sent: u32,
     is_answering: bool,
+    /// How much audio the server had been given when something of that answer came last, in milliseconds.
+    answer_seen_ms: u64,
     /// The answer that is being made, or was made last, if the server names its answers.
     response: String,
     /// The answer that the caller cut off: nothing that still comes of it is to be heard.
@@ -115,6 +129,7 @@ impl Talk {
             given: 0,
             events_sent: 0,
             is_answering: false,
+            answer_seen_ms: 0,
             response: String::new(),
             muted_response: String::new(),
             mutes_next: false,
@@ -181,19 +196,20 @@ impl Talk {
                 return Heard::SpeechStarted { audio_start_ms: *audio_start_ms };
             }
             ServerEvent::SpeechStopped { item_id, audio_end_ms } => {
-                self.turns.stop(item_id, *audio_end_ms);
+                self.turns.stop(item_id, *audio_end_ms, self.given_ms());
                 out.observe(Observation::SpeechStopped);
                 return Heard::SpeechStopped;
             }
             ServerEvent::Committed { item_id } => {
                 if self.turns.commit(item_id) == Verdict::Echo {
                     out.observe(Observation::EchoIgnored);
-                    self.send(ClientEvent::Delete { item_id }, out);
+                    self.take_back(item_id, out);
                     return Heard::Echo;
                 }
             }
             ServerEvent::ResponseCreated { response_id } => {
                 self.is_answering = true;
+                self.answer_seen_ms = self.given_ms();
                 self.turns.answer_begins();
                 self.answers(response_id);
                 if core::mem::take(&mut self.mutes_next) {
@@ -212,6 +228,7 @@ impl Talk {
             }
             ServerEvent::AudioDelta { response_id, item_id, content_index, delta } => {
                 self.answers(response_id);
+                self.answer_seen_ms = self.given_ms();
                 return Heard::Audio { item_id, content_index: *content_index, delta };
             }
             ServerEvent::AudioDone { item_id, content_index } => {
@@ -219,6 +236,8 @@ impl Talk {
             }
             ServerEvent::ResponseDone { status, detail } => {
                 self.is_answering = false;
+                // What was to be muted may have ended without a word of its beginning.
+                self.mutes_next = false;
                 self.turns.answer_begins();
                 if self.goodbye == Goodbye::Asked {
                     self.goodbye = Goodbye::Said;
@@ -242,7 +261,9 @@ impl Talk {
                         self.fall_back_to_pcm(settings, out);
                     }
                     Session::Opening | Session::Updating => return Heard::End(EndReason::RealtimeRefused),
-                    Session::Ready | Session::Closed => self.refused(&**code == ALREADY_ANSWERING, out),
+                    Session::Ready | Session::Closed => {
+                        self.refused(ALREADY_ANSWERING.contains(&&**code), out)
+                    }
                 }
             }
             ServerEvent::SessionCreated | ServerEvent::SessionUpdated { .. } | ServerEvent::Other => {}
@@ -265,7 +286,9 @@ impl Talk {
     /// Something that was asked for could not be done: if that is because the server is making another answer,
     /// ours comes behind that one.
     fn refused(&mut self, for_another: bool, out: &mut Actions) {
-        self.is_answering |= for_another;
+        if for_another {
+            (self.is_answering, self.answer_seen_ms) = (true, self.given_ms());
+        }
         // What was to be muted does not begin; the answer behind it is to be heard.
         self.mutes_next = false;
         if for_another && self.goodbye == Goodbye::Asked {
@@ -279,24 +302,27 @@ impl Talk {
 
     /// Takes an item back of which nothing was heard.
     pub(super) fn take_back(&mut self, item_id: &str, out: &mut Actions) {
-        self.send(ClientEvent::Delete { item_id }, out);
+        if is_whole_name(item_id) {
+            self.send(ClientEvent::Delete { item_id }, out);
+        }
     }
 
     /// Somebody began to speak. Returns whether the agent is interrupted at once.
-    pub(super) fn speech_begins(&mut self, agent_is_heard: bool, audio_start_ms: u64) -> bool {
-        self.turns.begin(agent_is_heard, audio_start_ms)
+    pub(super) fn speech_begins(&mut self, agent_is_heard: bool, audio_start_ms: Option<u64>) -> bool {
+        self.turns.begin(agent_is_heard, audio_start_ms, self.given_ms())
     }
 
-    /// Looks again at a turn of which it is in doubt whether it is the caller's. Returns whether the agent is
-    /// interrupted now.
-    pub(super) fn weigh(&mut self, agent_is_heard: bool, caller_is_loud: bool) -> bool {
-        let given_ms = self.given_ms();
-        self.turns.weigh(agent_is_heard, caller_is_loud, given_ms)
+    /// Looks again at a turn of which it is in doubt whether it is the caller's; `was_loud` says whether the bridge
+    /// itself heard a caller in the last so many milliseconds. Returns whether the agent is interrupted now.
+    pub(super) fn weigh(&mut self, agent_is_heard: bool, was_loud: impl FnOnce(u32) -> bool) -> bool {
+        self.turns.weigh(agent_is_heard, was_loud, self.given_ms())
     }
 
     /// Asks for the answer to a turn that the server does not answer by itself.
     pub(super) fn go_on(&mut self, agent_is_heard: bool, out: &mut Actions) {
-        if !self.is_saying_goodbye() && self.turns.ask(self.is_answering, agent_is_heard) {
+        let given_ms = self.given_ms();
+        self.is_answering &= given_ms.saturating_sub(self.answer_seen_ms) <= LOST_ANSWER_MS;
+        if !self.is_saying_goodbye() && self.turns.ask(self.is_answering, agent_is_heard, given_ms) {
             self.mutes_next = false;
             self.send(ClientEvent::ResponseCreate { instructions: None }, out);
         }
@@ -317,6 +343,7 @@ impl Talk {
         if let Some(greeting) = &settings.greeting {
             let instructions = format!("Begin the call. Say exactly this and nothing else: {greeting}");
             self.turns.asked_otherwise();
+            self.mutes_next = false;
             self.send(ClientEvent::ResponseCreate { instructions: Some(&instructions) }, out);
         }
     }
@@ -341,12 +368,12 @@ impl Talk {
     pub(super) fn interrupted(&mut self, cut: &Interrupted, out: &mut Actions) {
         let (item_id, content_index) = (cut.item_id.as_str(), cut.content_index);
         if cut.heard_ms == 0 {
-            self.send(ClientEvent::Delete { item_id }, out);
-        } else if cut.heard_ms < cut.received_ms || !cut.is_complete {
+            self.take_back(item_id, out);
+        } else if is_whole_name(item_id) && (cut.heard_ms < cut.received_ms || !cut.is_complete) {
             self.send(ClientEvent::Truncate { item_id, content_index, audio_end_ms: cut.heard_ms }, out);
         }
         for item_id in &cut.unheard {
-            self.send(ClientEvent::Delete { item_id }, out);
+            self.take_back(item_id, out);
         }
     }
 
@@ -354,15 +381,18 @@ impl Talk {
     pub(super) fn say_goodbye(&mut self, by: Instant, out: &mut Actions) {
         self.goodbye = Goodbye::Wanted;
         self.goodbye_by = by;
-        if self.is_answering {
+        if self.is_answering || self.turns.is_asked() {
+            self.mutes_next = !self.is_answering;
             self.send(ClientEvent::ResponseCancel, out);
         }
     }
 
     /// Asks for the goodbye as soon as it can be asked for. Returns whether it was said to its last sample.
     pub(super) fn go_on_with_goodbye(&mut self, is_playing: bool, out: &mut Actions) -> bool {
-        if self.goodbye == Goodbye::Wanted && !self.is_answering {
+        // What was asked for before has to end first, also what has not begun: its end is not the goodbye's.
+        if self.goodbye == Goodbye::Wanted && !self.is_answering && !self.turns.is_asked() {
             self.goodbye = Goodbye::Asked;
+            self.mutes_next = false;
             self.send(ClientEvent::ResponseCreate { instructions: Some(GOODBYE) }, out);
         }
         self.goodbye == Goodbye::Said && !is_playing
@@ -404,3 +434,6 @@ impl Talk {
         out.push(Action::SendRealtime { link: self.link, bytes });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,16 +19,28 @@ pub(super) enum Verdict {
     Echo,
 }
 
+/// How far the server's account of a turn's begin and end may lie behind what it was given, in milliseconds. What it
+/// tells beyond that is not believed: some servers count from the last turn on, or tell nothing.
+const BELIEVED_MS: u64 = 10_000;
+
+/// A turn that has begun and whose end is not told lasts so long at most, in milliseconds, as far as answers that
+/// wait for it are concerned.
+const LONGEST_TURN_MS: u64 = 30_000;
+
 #[derive(Debug)]
 pub(super) struct CallerTurns {
     barge_in: BargeIn,
     vad: VadSettings,
     /// How much audio the server had been given when the agent was heard last, in milliseconds.
     last_heard_ms: Option<u64>,
+    /// Somebody speaks, since so many milliseconds of what the server was given.
+    speaks_since_ms: Option<u64>,
     /// Somebody speaks who may be the agent's echo.
     is_in_doubt: bool,
     /// The item of a turn that was found to be an echo and has not been taken back.
     echo: Option<String>,
+    /// The item of the turn that was committed last.
+    committed: String,
     /// A turn is to be answered as soon as no other answer is being made.
     is_wanted: bool,
     /// An answer was asked for and has not begun.
@@ -41,8 +53,10 @@ impl CallerTurns {
             barge_in,
             vad: vad.clone(),
             last_heard_ms: None,
+            speaks_since_ms: None,
             is_in_doubt: false,
             echo: None,
+            committed: String::new(),
             is_wanted: false,
             is_asked: false,
         }
@@ -54,13 +68,15 @@ impl CallerTurns {
         Turns { create_response: is_on, interrupt_response: is_on && self.vad.interrupt_response }
     }
 
-    /// Somebody began to speak, so many milliseconds into what the server was given; the audio before the speech
-    /// that belongs to its turn is part of it. Returns whether the agent is interrupted at once.
-    pub(super) fn begin(&mut self, agent_is_heard: bool, audio_start_ms: u64) -> bool {
-        let began = audio_start_ms.saturating_add(u64::from(self.vad.prefix_padding_ms));
+    /// Somebody began to speak, so many milliseconds into the `given_ms` that the server was given; the audio before
+    /// the speech that belongs to its turn is part of it. Returns whether the agent is interrupted at once.
+    pub(super) fn begin(&mut self, agent_is_heard: bool, audio_start_ms: Option<u64>, given_ms: u64) -> bool {
+        let told = audio_start_ms.map(|start| start.saturating_add(u64::from(self.vad.prefix_padding_ms)));
+        let began = believed(told, given_ms).unwrap_or(given_ms);
         let may_be_echo = agent_is_heard || self.is_echo_time(began);
         self.echo = None;
-        self.is_in_doubt = self.barge_in == BargeIn::Guarded && may_be_echo;
+        self.speaks_since_ms = Some(began);
+        self.is_in_doubt = self.barge_in != BargeIn::On && may_be_echo;
         match self.barge_in {
             BargeIn::On => true,
             BargeIn::Guarded => !may_be_echo,
@@ -68,19 +84,31 @@ impl CallerTurns {
         }
     }
 
-    /// Notes whether the agent is heard, and looks at a turn that is in doubt. Returns whether it has turned out
-    /// to be the caller, who interrupts.
-    pub(super) fn weigh(&mut self, agent_is_heard: bool, caller_is_loud: bool, given_ms: u64) -> bool {
+    /// Notes whether the agent is heard, and looks at a turn that is in doubt; `was_loud` says whether the bridge
+    /// itself heard a caller in the last so many milliseconds. Returns whether it has turned out to be the caller,
+    /// who interrupts.
+    pub(super) fn weigh(
+        &mut self,
+        agent_is_heard: bool,
+        was_loud: impl FnOnce(u32) -> bool,
+        given_ms: u64,
+    ) -> bool {
         if agent_is_heard {
             self.last_heard_ms = Some(given_ms);
         }
-        self.is_in_doubt && core::mem::replace(&mut self.is_in_doubt, !caller_is_loud) && caller_is_loud
+        // The server takes its time to tell, and by then a short word is over: what counts is since it began.
+        let since = given_ms.saturating_sub(self.speaks_since_ms.unwrap_or(given_ms));
+        let is_caller = self.is_in_doubt && was_loud(u32::try_from(since).unwrap_or(u32::MAX));
+        self.is_in_doubt &= !is_caller;
+        is_caller && self.barge_in == BargeIn::Guarded
     }
 
-    /// They stopped, so many milliseconds into what the server was given; the silence by which the server knew
-    /// is part of them.
-    pub(super) fn stop(&mut self, item_id: &str, audio_end_ms: u64) {
-        let spoke_until = audio_end_ms.saturating_sub(u64::from(self.vad.silence_duration_ms));
+    /// They stopped, so many milliseconds into the `given_ms` that the server was given; the silence by which the
+    /// server knew is part of them.
+    pub(super) fn stop(&mut self, item_id: &str, audio_end_ms: Option<u64>, given_ms: u64) {
+        let end = believed(audio_end_ms, given_ms).unwrap_or(given_ms);
+        let spoke_until = end.saturating_sub(u64::from(self.vad.silence_duration_ms));
+        self.speaks_since_ms = None;
         if core::mem::take(&mut self.is_in_doubt) && self.is_echo_time(spoke_until) {
             self.echo = Some(bounded(item_id).to_owned());
         }
@@ -93,20 +121,29 @@ impl CallerTurns {
 
     /// A turn has become an item.
     pub(super) fn commit(&mut self, item_id: &str) -> Verdict {
+        self.speaks_since_ms = None;
         let was_in_doubt = core::mem::take(&mut self.is_in_doubt);
         let is_echo = self.echo.take().is_some_and(|echo| echo == bounded(item_id));
         if was_in_doubt || is_echo {
             return Verdict::Echo;
         }
-        // One that was asked for and never began does not stand in the way of this one.
-        (self.is_wanted, self.is_asked) = (self.barge_in != BargeIn::On, false);
+        let is_news = item_id.is_empty() || self.committed != bounded(item_id);
+        bounded(item_id).clone_into(&mut self.committed);
+        if is_news {
+            // One that was asked for and never began does not stand in the way of this one.
+            (self.is_wanted, self.is_asked) = (self.barge_in != BargeIn::On, false);
+        }
         Verdict::Caller
     }
 
-    /// Whether an answer is to be asked for now. It counts as asked for then. A caller who cannot interrupt is
-    /// answered when the agent has ended.
-    pub(super) fn ask(&mut self, is_answering: bool, agent_is_heard: bool) -> bool {
-        let waits = is_answering || self.is_asked || (self.barge_in == BargeIn::Off && agent_is_heard);
+    /// Whether an answer is to be asked for now. It counts as asked for then. A caller who is speaking is not
+    /// answered, and one who cannot interrupt is answered when the agent has ended.
+    pub(super) fn ask(&mut self, is_answering: bool, agent_is_heard: bool, given_ms: u64) -> bool {
+        let speaks = |since: u64| given_ms.saturating_sub(since) < LONGEST_TURN_MS;
+        let waits = is_answering
+            || self.is_asked
+            || self.speaks_since_ms.is_some_and(speaks)
+            || (self.barge_in == BargeIn::Off && agent_is_heard);
         let now = self.is_wanted && !waits;
         if now {
             (self.is_wanted, self.is_asked) = (false, true);
@@ -137,6 +174,11 @@ impl CallerTurns {
     }
 }
 
+/// What a server tells of its audio clock, if it can be right.
+fn believed(told_ms: Option<u64>, given_ms: u64) -> Option<u64> {
+    told_ms.map(|told| told.min(given_ms)).filter(|told| given_ms - told <= BELIEVED_MS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,80 +196,145 @@ mod tests {
         }
     }
 
+    /// Nobody was loud, or somebody so many milliseconds ago.
+    const QUIET: fn(u32) -> bool = |_| false;
+    const LOUD: fn(u32) -> bool = |_| true;
+
     #[test]
     fn an_echo_interrupts_nobody_and_is_not_answered() {
-        let mut turns = turns(BargeIn::Guarded);
-        assert!(!turns.begin(true, 500));
-        assert!(!turns.weigh(true, false, 2000));
-        // The agent ends at 2000 ms; its echo is heard until 2200, and the server knows at 2700.
-        assert!(!turns.weigh(false, false, 2700));
-        turns.stop("u", 2700);
-        assert_eq!(turns.commit("u"), Verdict::Echo);
-        assert!(!turns.ask(false, false));
+        for barge_in in [BargeIn::Guarded, BargeIn::Off] {
+            let mut turns = turns(barge_in);
+            assert!(!turns.begin(true, Some(500), 1000));
+            assert!(!turns.weigh(true, QUIET, 2000));
+            // The agent ends at 2000 ms; its echo is heard until 2200, and the server knows at 2700.
+            assert!(!turns.weigh(false, QUIET, 2700));
+            turns.stop("u", Some(2700), 2700);
+            assert_eq!(turns.commit("u"), Verdict::Echo);
+            assert!(!turns.ask(false, false, 2700));
+        }
     }
 
     #[test]
     fn a_caller_who_is_loud_interrupts_and_is_answered() {
         let mut turns = turns(BargeIn::Guarded);
-        assert!(!turns.begin(true, 900));
-        assert!(turns.weigh(true, true, 1000));
-        assert!(!turns.weigh(true, true, 1020), "once");
-        turns.stop("u", 2700);
+        assert!(!turns.begin(true, Some(600), 1000));
+        assert!(turns.weigh(true, LOUD, 1000));
+        assert!(!turns.weigh(true, LOUD, 1020), "once");
+        turns.stop("u", Some(2700), 2700);
         assert_eq!(turns.commit("u"), Verdict::Caller);
-        assert!(turns.ask(false, false));
+        assert!(turns.ask(false, false, 2700));
+    }
+
+    #[test]
+    fn where_nobody_can_interrupt_a_loud_caller_is_answered_all_the_same() {
+        let mut turns = turns(BargeIn::Off);
+        assert!(!turns.begin(true, Some(600), 1000));
+        assert!(!turns.weigh(true, LOUD, 1000));
+        turns.stop("u", Some(1700), 1700);
+        assert_eq!(turns.commit("u"), Verdict::Caller);
+        assert!(!turns.ask(false, true, 1700), "the agent is still being heard");
+        assert!(turns.ask(false, false, 3000));
+    }
+
+    #[test]
+    fn a_word_that_is_over_when_the_server_tells_of_it_is_looked_for_since_it_began() {
+        let mut turns = turns(BargeIn::Guarded);
+        assert!(!turns.begin(true, Some(700), 1500));
+        let mut asked = 0;
+        assert!(turns.weigh(
+            true,
+            |past_ms| {
+                asked = past_ms;
+                true
+            },
+            1520
+        ));
+        assert_eq!(asked, 520, "the speech began 300 ms behind the begin of its turn");
+    }
+
+    #[test]
+    fn a_server_that_tells_no_time_or_counts_from_the_last_turn_is_not_believed() {
+        for told in [None, Some(0), Some(u64::MAX)] {
+            let mut turns = turns(BargeIn::Guarded);
+            turns.weigh(true, QUIET, 5_000);
+            assert!(turns.begin(false, told, 60_000), "the agent has been silent for long: {told:?}");
+            turns.stop("u", told, 61_000);
+            assert_eq!(turns.commit("u"), Verdict::Caller);
+        }
     }
 
     #[test]
     fn a_quiet_caller_who_speaks_on_when_the_agent_has_ended_is_answered() {
         let mut turns = turns(BargeIn::Guarded);
-        turns.begin(true, 1500);
-        turns.weigh(true, false, 2000);
-        turns.stop("u", 3400);
+        turns.begin(true, Some(1200), 1500);
+        turns.weigh(true, QUIET, 2000);
+        turns.stop("u", Some(3400), 3400);
         assert_eq!(turns.commit("u"), Verdict::Caller);
     }
 
     #[test]
     fn while_the_agent_is_silent_nothing_is_guarded() {
         let mut turns = turns(BargeIn::Guarded);
-        turns.weigh(true, false, 2000);
-        assert!(turns.begin(false, 2100));
-        turns.stop("u", 2900);
+        turns.weigh(true, QUIET, 2000);
+        assert!(turns.begin(false, Some(2100), 2500));
+        turns.stop("u", Some(2900), 2900);
         assert_eq!(turns.commit("u"), Verdict::Caller);
+    }
+
+    #[test]
+    fn a_caller_who_speaks_is_not_answered_into_but_a_turn_without_an_end_does_not_silence_the_agent() {
+        let mut turns = turns(BargeIn::Off);
+        turns.begin(false, Some(3_000), 3_300);
+        turns.commit("u");
+        turns.begin(false, Some(9_500), 9_800);
+        assert!(!turns.ask(false, false, 10_000));
+        assert!(turns.ask(false, false, 9_800 + LONGEST_TURN_MS));
+    }
+
+    #[test]
+    fn what_is_committed_twice_is_answered_once() {
+        let mut turns = turns(BargeIn::Guarded);
+        turns.begin(false, Some(0), 300);
+        turns.commit("u");
+        assert!(turns.ask(false, false, 300));
+        turns.commit("u");
+        turns.answer_begins();
+        assert!(!turns.ask(false, false, 400));
     }
 
     #[test]
     fn one_answer_at_a_time_and_a_refused_one_is_asked_for_again() {
         let mut turns = turns(BargeIn::Off);
-        assert!(!turns.begin(true, 0));
+        assert!(!turns.begin(false, Some(0), 300));
         turns.commit("u");
-        assert!(!turns.ask(false, true), "the agent is still being heard");
-        assert!(!turns.ask(true, false), "another one is being made");
-        assert!(turns.ask(false, false));
-        assert!(!turns.ask(false, false), "it is asked for");
+        let mut ask = |is_answering, agent_is_heard| turns.ask(is_answering, agent_is_heard, 400);
+        assert!(!ask(false, true), "the agent is still being heard");
+        assert!(!ask(true, false), "another one is being made");
+        assert!(ask(false, false));
+        assert!(!ask(false, false), "it is asked for");
         turns.refused(true);
-        assert!(turns.ask(false, false));
+        assert!(turns.ask(false, false, 400));
         turns.answer_begins();
-        assert!(!turns.ask(false, false));
+        assert!(!turns.ask(false, false, 400));
     }
 
     #[test]
     fn an_echo_that_the_server_tells_of_when_the_agent_has_ended_is_an_echo() {
         let mut turns = turns(BargeIn::Guarded);
-        turns.weigh(true, false, 2000);
+        turns.weigh(true, QUIET, 2000);
         // It began at 2200 ms, of which the server takes 300 ms more into the turn.
-        assert!(!turns.begin(false, 1900));
-        turns.stop("u", 2750);
+        assert!(!turns.begin(false, Some(1900), 2300));
+        turns.stop("u", Some(2750), 2750);
         assert_eq!(turns.commit("u"), Verdict::Echo);
     }
 
     #[test]
     fn an_answer_that_never_begins_does_not_silence_the_next_one() {
         let mut turns = turns(BargeIn::Guarded);
-        turns.begin(false, 0);
-        turns.commit("u");
-        assert!(turns.ask(false, false));
-        turns.begin(false, 0);
-        turns.commit("v");
-        assert!(turns.ask(false, false));
+        for item in ["u", "v"] {
+            turns.begin(false, Some(0), 300);
+            turns.commit(item);
+            assert!(turns.ask(false, false, 300));
+        }
     }
 }

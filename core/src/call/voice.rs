@@ -177,7 +177,8 @@ impl Voice {
 
     /// Looks whether the one who speaks while the agent is being heard is the caller.
     pub(super) fn weigh(&mut self, talk: &mut Talk, out: &mut Actions) {
-        if !talk.is_saying_goodbye() && talk.weigh(self.is_playing(), self.uplink.caller_is_loud()) {
+        let was_loud = |past_ms| self.uplink.caller_was_loud(past_ms);
+        if !talk.is_saying_goodbye() && talk.weigh(self.is_playing(), was_loud) {
             talk.cancel_answer(out);
             self.interrupt(talk, out);
         }

@@ -1,5 +1,7 @@
 //! The downlink as stories: an agent speaks, and the packets are looked at.
 
+mod ledger;
+
 use super::*;
 use crate::codec::Decoder;
 use crate::rng::Rng;
@@ -443,4 +445,72 @@ fn an_answer_in_one_delta_of_minutes_is_taken_in_part_and_leaves_no_large_buffer
     assert!(agent.downlink.bytes.capacity() <= KEPT_BYTES);
     agent.poll(20);
     assert_eq!(agent.downlink.barge_in().unwrap().heard_ms, 20);
+}
+
+/// What is queued, in samples.
+fn queued(agent: &mut Agent) -> Vec<i16> {
+    let (mut bytes, mut samples) = (Vec::new(), Vec::new());
+    while agent.downlink.playout.next_frame(&mut bytes) > 0 {}
+    pcm::from_le_bytes(&bytes, &mut samples);
+    samples
+}
+
+#[test]
+fn a_delta_that_is_not_base64_between_two_halves_of_a_sample_makes_no_noise_of_the_rest() {
+    let mut agent = Agent::answered(Encoding::G722, 0);
+    let mut bytes = Vec::new();
+    pcm::to_le_bytes(&[0x0010; 960], &mut bytes);
+    for half in [&bytes[..961], &bytes[961..]] {
+        agent.downlink.push_base64(at(0), "a", 0, BASE64_STANDARD.encode(half).as_bytes());
+        assert_eq!(agent.downlink.push_base64(at(0), "a", 0, b"!!!"), Pushed::BadBase64);
+    }
+    assert_eq!(queued(&mut agent), [0x0010; 960]);
+}
+
+#[test]
+fn half_a_sample_at_the_end_of_an_answer_without_a_name_is_not_the_beginning_of_the_next() {
+    let mut agent = Agent::answered(Encoding::G722, 0);
+    agent.downlink.push_base64(at(0), "", 0, BASE64_STANDARD.encode([0; 961]).as_bytes());
+    agent.downlink.response_done(at(1));
+    agent.run();
+    agent.downlink.push_base64(at(5000), "", 0, delta(&[0x0010; 960]).as_bytes());
+    assert_eq!(queued(&mut agent), [0x0010; 960]);
+}
+
+#[test]
+fn a_large_delta_that_is_not_base64_leaves_no_large_buffer_behind() {
+    let mut agent = Agent::answered(Encoding::Pcmu, 0);
+    let text = BASE64_STANDARD.encode(vec![0; 10_000_000]) + "!";
+    assert_eq!(agent.downlink.push_base64(at(0), "a", 0, text.as_bytes()), Pushed::BadBase64);
+    assert!(agent.downlink.bytes.capacity() <= KEPT_BYTES);
+}
+
+#[test]
+fn whatever_is_thrown_away_at_a_barge_in_is_told_and_nothing_else() {
+    // A whole item that came while the fade of the one before was due.
+    let mut agent = Agent::answered(Encoding::G722, 0);
+    agent.push(0, "a", 1000);
+    agent.poll(20);
+    agent.downlink.barge_in().unwrap();
+    agent.push(21, "b", 500);
+    agent.downlink.response_done(at(22));
+    let cut = agent.downlink.barge_in().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.heard_ms, cut.dropped_ms), ("b", 0, 500));
+
+    // An item whose end did not fit into the queue, after it was played to where it was cut.
+    let mut agent = Agent::answered(Encoding::Pcmu, 0);
+    agent.push(0, "a", 320_000);
+    agent.downlink.response_done(at(1));
+    agent.run();
+    let cut = agent.downlink.barge_in().unwrap();
+    assert_eq!((cut.heard_ms, cut.received_ms), (300_000, 320_000));
+
+    // An item that was heard to its end, while its last frame fades.
+    let mut agent = Agent::answered(Encoding::G722, 0);
+    agent.push(0, "a", 40);
+    agent.downlink.response_done(at(1));
+    agent.poll(20);
+    agent.poll(40);
+    assert!(agent.downlink.is_playing());
+    assert_eq!(agent.downlink.barge_in(), None);
 }

@@ -124,15 +124,17 @@ fn a_full_queue_drops_the_end_of_the_item_and_says_so() {
 fn neither_items_nor_muted_names_grow_without_bound() {
     let mut playout = playout();
     let long = "x".repeat(100_000);
-    for n in 0..1000 {
-        push(&mut playout, &format!("{n}{long}"), 0, &[1]);
+    for round in 0..3 {
+        for n in 0..1000 {
+            push(&mut playout, &format!("{}{long}", 1000 * round + n), 0, &[1]);
+        }
+        assert_eq!((playout.items.len(), playout.queued_samples()), (MAX_ITEMS, MAX_ITEMS));
+        playout.clear();
     }
-    assert_eq!((playout.items.len(), playout.queued_samples()), (MAX_ITEMS, MAX_ITEMS));
-    playout.clear();
-    assert_eq!(playout.muted.len(), MAX_MUTED);
-    assert!(playout.muted.iter().all(|id| id.len() <= MAX_ITEM_ID_BYTES));
+    assert_eq!(playout.muted.0.len(), MAX_MUTED);
+    assert!(playout.muted.0.iter().all(|id| id.len() <= MAX_ITEM_ID_BYTES));
     assert_eq!(
-        push(&mut playout, &format!("63{long}"), 0, &[1]),
+        push(&mut playout, &format!("2063{long}"), 0, &[1]),
         Pushed::Muted,
         "a cut name is told from others"
     );
@@ -247,4 +249,70 @@ fn g711_is_counted_in_its_own_samples() {
     assert_eq!((playout.queued_ms(), playout.next_frame(&mut frame), frame.len()), (50, 160, 160));
     let cut = playout.clear().unwrap();
     assert_eq!((cut.heard_ms, cut.received_ms, cut.dropped_ms), (20, 50, 30));
+}
+
+#[test]
+fn an_item_of_which_a_part_was_heard_is_cut_behind_that_part_and_not_taken_back() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; FRAME]);
+    push(&mut playout, "a", 1, &[1; FRAME]);
+    push(&mut playout, "b", 0, &[1; FRAME]);
+    frame(&mut playout);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.content_index, cut.heard_ms, cut.is_complete), ("a", 0, 20, false));
+    assert_eq!(cut.unheard, ["b"]);
+}
+
+#[test]
+fn an_item_whose_parts_come_among_those_of_another_is_not_taken_back_once_it_was_heard() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; FRAME]);
+    push(&mut playout, "b", 0, &[1; FRAME]);
+    push(&mut playout, "a", 0, &[1; FRAME]);
+    frame(&mut playout);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.heard_ms), ("b", 0));
+    assert!(cut.unheard.is_empty(), "{cut:?}");
+}
+
+#[test]
+fn text_that_comes_long_after_its_item_was_heard_does_not_make_it_unheard() {
+    let mut playout = playout();
+    for id in ["a", "b", "c"] {
+        push(&mut playout, id, 0, &[1; FRAME]);
+        playout.done(id, 0);
+        playout.text_done(id, 0, "");
+    }
+    for _ in 0..3 {
+        frame(&mut playout);
+        told(&mut playout, false);
+    }
+    playout.push_text("a", 0, "late");
+    let cut = playout.clear().unwrap();
+    assert!(cut.item_id == "c" && cut.unheard.is_empty(), "{cut:?}");
+}
+
+#[test]
+fn however_many_items_are_cut_off_what_still_comes_of_each_is_dropped() {
+    let mut playout = playout();
+    let names: Vec<String> = (0..MAX_ITEMS).map(|n| format!("i{n}")).collect();
+    for name in &names {
+        push(&mut playout, name, 0, &[1; 2 * FRAME]);
+    }
+    frame(&mut playout);
+    playout.clear().unwrap();
+    assert!(names.iter().all(|name| playout.is_muted(name)));
+}
+
+#[test]
+fn a_flood_of_items_does_not_displace_the_one_that_is_being_heard() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; FRAME]);
+    // It ran dry, and more of it is on its way.
+    frame(&mut playout);
+    for n in 0..2 * MAX_ITEMS {
+        playout.push_text(&format!("t{n}"), 0, "x");
+    }
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.heard_ms), ("a", 20));
 }

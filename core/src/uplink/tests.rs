@@ -356,12 +356,12 @@ fn a_caller_over_the_agent_is_told_from_silence() {
     let mut caller = Caller::listening();
     caller.uplink.agent_speaks(true);
     for n in 0..10 {
-        let before = caller.uplink.caller_is_loud();
+        let before = caller.uplink.caller_was_loud(0);
         caller.say(20 * n, n as u16, 20);
-        assert_eq!((before, caller.uplink.caller_is_loud()), (n >= 6, n >= 5), "packet {n}");
+        assert_eq!((before, caller.uplink.caller_was_loud(0)), (n >= 6, n >= 5), "packet {n}");
     }
     caller.poll(20 * 9 + 400);
-    assert!(!caller.uplink.caller_is_loud(), "made-up silence is silence");
+    assert!(!caller.uplink.caller_was_loud(0), "made-up silence is silence");
 }
 
 #[test]

@@ -286,7 +286,14 @@ impl Scene {
     }
 
     fn send(&mut self, parcel: Parcel) {
-        self.parcels.push_back((self.now + FLIGHT, parcel));
+        self.send_after(Duration::ZERO, parcel);
+    }
+
+    /// Sends a parcel that is so much longer under way than others.
+    fn send_after(&mut self, lag: Duration, parcel: Parcel) {
+        let at = self.now + FLIGHT + lag;
+        let behind = self.parcels.partition_point(|(other, _)| *other <= at);
+        self.parcels.insert(behind, (at, parcel));
     }
 
     fn open(&mut self, parcel: Parcel) {
@@ -498,7 +505,7 @@ impl Scene {
                     Letter::RealtimeDown(LinkId(1), None, Some(code), out.bytes(reason).to_vec(), None)
                 }
             };
-            self.send(Parcel::Call(call, letter));
+            self.send_after(self.stage.server_lag, Parcel::Call(call, letter));
         }
     }
 

@@ -3,6 +3,7 @@
 use ari_bridge_core::settings::{CallSettings, MediaPlan};
 use ari_bridge_core::sim::asterisk as pbx;
 use ari_bridge_core::sim::realtime::G711;
+use ari_bridge_core::time::Duration;
 
 /// How a scene is set up.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Stage {
     pub no_realtime: bool,
     /// The Realtime server takes the connection and never says a word.
     pub mute_realtime: bool,
+    /// How much longer what the Realtime server says is under way.
+    pub server_lag: Duration,
     /// What the agent says when it is told to speak, instead of two tones: 24 kHz.
     pub greeting: Option<Vec<i16>>,
     /// How the Realtime server takes the request to speak G.711.
@@ -50,6 +53,7 @@ impl Default for Stage {
             no_ports: false,
             no_realtime: false,
             mute_realtime: false,
+            server_lag: Duration::ZERO,
             greeting: None,
             g711: G711::default(),
         }

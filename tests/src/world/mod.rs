@@ -196,12 +196,15 @@ impl World {
 
     fn realtime(&mut self, choices: &mut Choices<'_>) {
         let link = LinkId(1);
-        let item = choices.below(3);
+        let item = choices.below(6);
+        // Some servers name their answers, and some do not.
+        let answer = ["", "answer0", "answer1", "answer2"][choices.below(4)];
+        // Six bytes each: an odd number of them ends in the middle of a sample.
+        let amount = [160, 160, 1, 533][choices.below(4)];
         let delta = || {
-            let audio = "AAAB/wEC".repeat(160);
-            format!(
-                r#"{{"type":"response.output_audio.delta","item_id":"item{item}","content_index":0,"delta":"{audio}"}}"#
-            )
+            let kind = r#""type":"response.output_audio.delta","content_index":0"#;
+            let audio = "AAAB/wEC".repeat(amount) + ["", "AA==", "AAAA"][amount % 3];
+            format!(r#"{{{kind},"response_id":"{answer}","item_id":"item{item}","delta":"{audio}"}}"#)
         };
         let message = match choices.below(18) {
             0 | 1 => r#"{"type":"session.created"}"#.to_owned(),
@@ -213,7 +216,11 @@ impl World {
                     r#"{{"type":"session.updated","session":{{"audio":{{"input":{side},"output":{side}}}}}}}"#
                 )
             }
-            4 => format!(r#"{{"type":"input_audio_buffer.speech_started","item_id":"user{item}"}}"#),
+            4 => {
+                let start = [0, 300, 2_000, 60_000][choices.below(4)];
+                let kind = r#""type":"input_audio_buffer.speech_started""#;
+                format!(r#"{{{kind},"item_id":"user{item}","audio_start_ms":{start}}}"#)
+            }
             5 => {
                 let end = u64::from(choices.byte()) * 20;
                 format!(
@@ -228,12 +235,15 @@ impl World {
             17 => {
                 r#"{"type":"error","error":{"code":"conversation_already_has_active_response"}}"#.to_owned()
             }
-            6 => r#"{"type":"response.created"}"#.to_owned(),
+            6 => format!(r#"{{"type":"response.created","response":{{"id":"{answer}"}}}}"#),
             7 | 8 => delta(),
             9 => {
                 format!(r#"{{"type":"response.output_audio.done","item_id":"item{item}","content_index":0}}"#)
             }
-            10 => r#"{"type":"response.done","response":{"status":"completed"}}"#.to_owned(),
+            10 => {
+                let status = ["completed", "cancelled", "failed"][choices.below(3)];
+                format!(r#"{{"type":"response.done","response":{{"id":"{answer}","status":"{status}"}}}}"#)
+            }
             11 if choices.one_in(8) => r#"{"type":"error","error":{"code":"server_error"}}"#.to_owned(),
             12 if choices.one_in(8) => {
                 let reason = choices.blob();

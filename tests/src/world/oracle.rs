@@ -61,7 +61,9 @@ impl Oracle {
         if let (true, Some(item), Some(delta)) =
             (is_audio, event["item_id"].as_str(), event["delta"].as_str())
         {
-            *self.received_bytes.entry(item.to_owned()).or_default() += delta.len() as u64 / 4 * 3;
+            let padding = delta.bytes().rev().take_while(|&byte| byte == b'=').count();
+            let bytes = (delta.len() / 4 * 3 - padding) as u64;
+            *self.received_bytes.entry(item.to_owned()).or_default() += bytes;
         }
     }
 
