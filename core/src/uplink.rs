@@ -317,7 +317,8 @@ impl Uplink {
         // instead of catching up.
         let time = Duration::from_millis(filled * PTIME_MS);
         fed.until = if filled < steps { now } else { fed.until + time };
-        fed.given = fed.given + time;
+        // Nothing lies unread now: what is still missing of more than such a wait was never sent.
+        fed.given = (fed.given + time).max(now - Duration::from_millis(SILENCE_AFTER_MS));
         self.make_up(samples, &mut model.way, out);
     }
 
@@ -358,9 +359,7 @@ impl Fed {
 
     /// A packet came that lasts so long.
     fn packet(&mut self, now: Instant, lasting: Duration) {
-        // What is further behind the clock than a pause is long was never sent, or sent by a slower clock.
-        let behind = now - Duration::from_millis(SILENCE_AFTER_MS);
-        let given = (self.given + lasting).max(behind);
+        let given = self.given + lasting;
         *self = Self { until: now, given, made_up: 0, is_steady: false, is_long: false };
     }
 }

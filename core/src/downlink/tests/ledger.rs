@@ -23,10 +23,10 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => (1usize..6000).prop_map(Event::Delta),
         2 => Just(Event::Text),
-        1 => Just(Event::NextItem),
-        1 => Just(Event::NextAnswer),
-        8 => (1u64..6).prop_map(Event::Slots),
-        1 => Just(Event::BargeIn),
+        2 => Just(Event::NextItem),
+        2 => Just(Event::NextAnswer),
+        5 => (1u64..6).prop_map(Event::Slots),
+        3 => Just(Event::BargeIn),
         1 => (1usize..3000).prop_map(Event::Late),
     ]
 }

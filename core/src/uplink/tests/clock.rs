@@ -151,7 +151,7 @@ fn no_more_can_be_missing_than_there_was_time_for() {
 }
 
 #[test]
-fn who_sends_more_than_there_is_time_for_is_refused_and_heard_again_afterwards() {
+fn who_sends_more_than_there_is_time_for_is_refused() {
     let mut line = Line::answered();
     let second = [0x20; 1600];
     let refused =
@@ -160,12 +160,37 @@ fn who_sends_more_than_there_is_time_for_is_refused_and_heard_again_afterwards()
     // What is held for its turn is not given yet, so it comes on top.
     let held = crate::jitter::MAX_HELD as u64 * 200;
     assert!(line.given <= MAX_BACKLOG_MS + 1000 + held + 200, "{}", line.given);
-    // The backlog of a stall is no flood.
+}
+
+#[test]
+fn the_backlog_of_a_stall_is_no_flood() {
+    // Asterisk stood still for four seconds, in which silence was given.
     let mut line = Line::answered();
     line.hear(20, 0, 0, &LOUD).unwrap();
     for n in 1..200 {
         line.hear(4_000, n, n * 160, &LOUD).unwrap();
     }
+    assert_eq!((line.concealed, line.lost), (0, 0));
+    // This machine stood still, and finds ten seconds unread.
+    let mut line = Line::answered();
+    line.hear(20, 0, 0, &LOUD).unwrap();
+    line.now = 10_020;
+    for n in 1..=500 {
+        let datagram = datagram(0, n as u16, n * 160, &LOUD);
+        assert_eq!(line.uplink.receive(at(line.now), &datagram), Ok(()), "packet {n}");
+        let mut out = Vec::new();
+        line.uplink.poll(at(line.now), false, &mut out);
+        line.given += out.len() as u64 / 8;
+    }
+    assert_eq!(line.ahead(), 0);
+}
+
+#[test]
+fn after_a_flood_the_line_is_heard_again() {
+    let mut line = Line::answered();
+    for n in 0..1000 {
+        let _ = line.hear(n as u64, n, n * 1600, &[0x20; 1600]);
+    }
     line.wait(30_000);
-    assert_eq!(line.hear(30_000, 200, 32_000, &LOUD), Ok(()));
+    assert_eq!(line.hear(30_000, 1001, 0, &LOUD), Ok(()));
 }
