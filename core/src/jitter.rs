@@ -261,7 +261,7 @@ impl JitterBuffer {
         let (held, front) = self.front()?;
         match front {
             Front::Due if self.drop_repeat(held) => self.pop(now, timer, payload),
-            Front::Due => Some(self.deliver(held, payload)),
+            Front::Due => self.deliver(held, payload),
             Front::Jump { ticks, until } if timer && until <= now => {
                 let stream = self.stream.as_mut()?;
                 stream.due = None;
@@ -365,13 +365,11 @@ impl JitterBuffer {
         is_repeat
     }
 
-    fn deliver(&mut self, held: Held, payload: &mut Vec<u8>) -> Pop {
+    fn deliver(&mut self, held: Held, payload: &mut Vec<u8>) -> Option<Pop> {
         let most = self.ticks_of(MAX_JUMP_MS);
         let is_it = |slot: &&mut Slot| slot.held.is_some_and(|other| other.sequence == held.sequence);
-        let (Some(stream), Some(slot)) = (&mut self.stream, self.slots.iter_mut().find(is_it)) else {
-            payload.clear();
-            return Pop::Packet { begins_anew: false };
-        };
+        let stream = self.stream.as_mut()?;
+        let slot = self.slots.iter_mut().find(is_it)?;
         let begins_anew = stream.last.is_none() && self.has_delivered;
         self.has_delivered = true;
         if held.sequence > stream.next {
@@ -392,7 +390,7 @@ impl JitterBuffer {
         stream.last = Some(held.timestamp);
         stream.due = Some(held.timestamp.wrapping_add(stream.ticks));
         stream.advance(1, true);
-        Pop::Packet { begins_anew }
+        Some(Pop::Packet { begins_anew })
     }
 
     fn learn_lateness(&mut self, lateness: Duration) {

@@ -84,12 +84,10 @@ struct Fed {
     until: Instant,
     /// Until when by the audio itself: where the stream would be if all of it had come in its own time.
     given: Instant,
-    /// Samples put in place of audio since the last packet, at the line's rate.
-    made_up: usize,
+    /// What was put in place of audio since the last packet.
+    made_up: Duration,
     /// Whether silence is steady already, so that the next is due after [`PTIME_MS`].
     is_steady: bool,
-    /// Whether the pause has had [`PROMPT_SILENCE_MS`].
-    is_long: bool,
 }
 
 /// What a poll had to report.
@@ -129,7 +127,7 @@ impl Uplink {
         let longest = self.samples.capacity();
         self.model.get_or_insert_with(|| Model {
             way: Way::new(self.encoding, model, self.gain, longest),
-            fed: Fed { until: now, given: now, made_up: 0, is_steady: self.is_held, is_long: false },
+            fed: Fed { until: now, given: now, made_up: Duration::ZERO, is_steady: self.is_held },
         });
     }
 
@@ -142,7 +140,7 @@ impl Uplink {
         }
         self.jitter.reset();
         if let Some(model) = self.model.as_mut().filter(|_| is_held) {
-            model.fed = Fed { until: now, made_up: 0, is_steady: true, is_long: false, ..model.fed };
+            model.fed = Fed { until: now, made_up: Duration::ZERO, is_steady: true, ..model.fed };
         }
     }
 
@@ -223,11 +221,11 @@ impl Uplink {
             match pop {
                 Pop::Packet { begins_anew } => {
                     if begins_anew {
-                        self.decoder.reset();
                         self.concealer.join();
-                    } else if model.fed.made_up >= line_samples(self.encoding, SILENCE_AFTER_MS) {
-                        // What the encoder has heard meanwhile is not known; its scale is that of a beginning
-                        // rather than that of the last word, at which a soft one would come out as a roar.
+                    }
+                    // What the encoder has heard in a pause is not known either; its scale is that of a beginning
+                    // rather than that of the last word, at which a soft one would come out as a roar.
+                    if begins_anew || model.fed.made_up >= Duration::from_millis(SILENCE_AFTER_MS) {
                         self.decoder.reset();
                     }
                     let samples = self.pass_on(&mut model.way, out);
@@ -237,11 +235,10 @@ impl Uplink {
                     report.lost_packets = report.lost_packets.saturating_add(packets);
                     // What a pause has been filled with already was the time of these packets, and no more can
                     // be missing than there was time for.
-                    let missing = self.samples_of(ticks).saturating_sub(model.fed.made_up);
+                    let missing = self.samples_of(ticks).saturating_sub(self.samples_in(model.fed.made_up));
                     let missing = missing.min(room - concealed).min(self.samples_in(model.fed.room(now)));
                     self.make_up(missing, &mut model.way, out);
-                    model.fed.given = model.fed.given + self.lasting(missing);
-                    model.fed.made_up += missing;
+                    model.fed.stand_in(self.lasting(missing));
                     concealed += missing;
                 }
             }
@@ -309,17 +306,15 @@ impl Uplink {
         let steps = now.since(fed.until).as_millis() as u64 / PTIME_MS;
         let room = fed.room(now).as_millis() as u64 / PTIME_MS;
         let filled = steps.min(room).min(MAX_FILL_MS / PTIME_MS);
-        let samples = line_samples(self.encoding, filled * PTIME_MS);
-        fed.made_up = fed.made_up.saturating_add(samples);
+        let time = Duration::from_millis(filled * PTIME_MS);
+        fed.stand_in(time);
         fed.is_steady = true;
-        fed.is_long |= fed.made_up >= line_samples(self.encoding, PROMPT_SILENCE_MS);
         // After a stall longer than what is filled, and after a wait for the clock, the stream goes on from now
         // instead of catching up.
-        let time = Duration::from_millis(filled * PTIME_MS);
         fed.until = if filled < steps { now } else { fed.until + time };
         // Nothing lies unread now: what is still missing of more than such a wait was never sent.
-        fed.given = (fed.given + time).max(now - Duration::from_millis(SILENCE_AFTER_MS));
-        self.make_up(samples, &mut model.way, out);
+        fed.given = fed.given.max(now - Duration::from_millis(SILENCE_AFTER_MS));
+        self.make_up(line_samples(self.encoding, filled * PTIME_MS), &mut model.way, out);
     }
 
     /// How long so many samples at the line's rate last.
@@ -329,7 +324,7 @@ impl Uplink {
 
     /// How many samples at the line's rate last so long.
     fn samples_in(&self, time: Duration) -> usize {
-        (time.as_micros() as u64).saturating_mul(u64::from(self.encoding.sample_rate())) as usize / 1_000_000
+        (time.as_nanos() * u128::from(self.encoding.sample_rate()) / 1_000_000_000) as usize
     }
 
     /// Samples in so many units of the RTP clock.
@@ -354,13 +349,19 @@ impl Fed {
     }
 
     fn may_be_ahead(&self) -> Duration {
-        Duration::from_millis(if self.is_long { 0 } else { MAX_AHEAD_MS })
+        let is_long = self.made_up >= Duration::from_millis(PROMPT_SILENCE_MS);
+        Duration::from_millis(if is_long { 0 } else { MAX_AHEAD_MS })
+    }
+
+    /// So much was put in place of audio.
+    fn stand_in(&mut self, time: Duration) {
+        (self.given, self.made_up) = (self.given + time, self.made_up.saturating_add(time));
     }
 
     /// A packet came that lasts so long.
     fn packet(&mut self, now: Instant, lasting: Duration) {
         let given = self.given + lasting;
-        *self = Self { until: now, given, made_up: 0, is_steady: false, is_long: false };
+        *self = Self { until: now, given, made_up: Duration::ZERO, is_steady: false };
     }
 }
 

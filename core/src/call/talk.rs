@@ -209,7 +209,7 @@ impl Talk {
             }
             ServerEvent::ResponseCreated { response_id } => {
                 self.is_answering = true;
-                self.answer_seen_ms = self.given_ms();
+                self.answer_is_seen();
                 self.turns.answer_begins();
                 self.answers(response_id);
                 if core::mem::take(&mut self.mutes_next) {
@@ -228,7 +228,7 @@ impl Talk {
             }
             ServerEvent::AudioDelta { response_id, item_id, content_index, delta } => {
                 self.answers(response_id);
-                self.answer_seen_ms = self.given_ms();
+                self.answer_is_seen();
                 return Heard::Audio { item_id, content_index: *content_index, delta };
             }
             ServerEvent::AudioDone { item_id, content_index } => {
@@ -287,7 +287,8 @@ impl Talk {
     /// ours comes behind that one.
     fn refused(&mut self, for_another: bool, out: &mut Actions) {
         if for_another {
-            (self.is_answering, self.answer_seen_ms) = (true, self.given_ms());
+            self.is_answering = true;
+            self.answer_is_seen();
         }
         // What was to be muted does not begin; the answer behind it is to be heard.
         self.mutes_next = false;
@@ -323,8 +324,7 @@ impl Talk {
         let given_ms = self.given_ms();
         self.is_answering &= given_ms.saturating_sub(self.answer_seen_ms) <= LOST_ANSWER_MS;
         if !self.is_saying_goodbye() && self.turns.ask(self.is_answering, agent_is_heard, given_ms) {
-            self.mutes_next = false;
-            self.send(ClientEvent::ResponseCreate { instructions: None }, out);
+            self.ask(None, out);
         }
     }
 
@@ -343,8 +343,7 @@ impl Talk {
         if let Some(greeting) = &settings.greeting {
             let instructions = format!("Begin the call. Say exactly this and nothing else: {greeting}");
             self.turns.asked_otherwise();
-            self.mutes_next = false;
-            self.send(ClientEvent::ResponseCreate { instructions: Some(&instructions) }, out);
+            self.ask(Some(&instructions), out);
         }
     }
 
@@ -356,12 +355,23 @@ impl Talk {
     /// The caller has interrupted the answer that is being made. A server that does not stop by itself is
     /// asked to; one that does would complain.
     pub(super) fn cancel_answer(&mut self, out: &mut Actions) {
-        let is_under_way = self.is_answering || self.turns.is_asked();
-        if is_under_way && !self.turns.of_the_server().interrupt_response {
+        if !self.turns.of_the_server().interrupt_response {
+            self.cancel_what_is_under_way(out);
+        }
+    }
+
+    fn cancel_what_is_under_way(&mut self, out: &mut Actions) {
+        if self.is_answering || self.turns.is_asked() {
             // The answer that has only been asked for is not known by name yet.
             self.mutes_next = !self.is_answering;
             self.send(ClientEvent::ResponseCancel, out);
         }
+    }
+
+    /// Asks for an answer, which is to be heard.
+    fn ask(&mut self, instructions: Option<&str>, out: &mut Actions) {
+        self.mutes_next = false;
+        self.send(ClientEvent::ResponseCreate { instructions }, out);
     }
 
     /// Tells the server how much of its items was heard.
@@ -381,10 +391,7 @@ impl Talk {
     pub(super) fn say_goodbye(&mut self, by: Instant, out: &mut Actions) {
         self.goodbye = Goodbye::Wanted;
         self.goodbye_by = by;
-        if self.is_answering || self.turns.is_asked() {
-            self.mutes_next = !self.is_answering;
-            self.send(ClientEvent::ResponseCancel, out);
-        }
+        self.cancel_what_is_under_way(out);
     }
 
     /// Asks for the goodbye as soon as it can be asked for. Returns whether it was said to its last sample.
@@ -392,8 +399,7 @@ impl Talk {
         // What was asked for before has to end first, also what has not begun: its end is not the goodbye's.
         if self.goodbye == Goodbye::Wanted && !self.is_answering && !self.turns.is_asked() {
             self.goodbye = Goodbye::Asked;
-            self.mutes_next = false;
-            self.send(ClientEvent::ResponseCreate { instructions: Some(GOODBYE) }, out);
+            self.ask(Some(GOODBYE), out);
         }
         self.goodbye == Goodbye::Said && !is_playing
     }
@@ -409,6 +415,11 @@ impl Talk {
             self.session = Session::Closed;
             out.push(Action::CloseRealtime { link: self.link, code: 1000 });
         }
+    }
+
+    /// Something came of the answer that is being made.
+    fn answer_is_seen(&mut self) {
+        self.answer_seen_ms = self.given_ms();
     }
 
     /// Remembers which answer is being made. Allocates only when an id is longer than any before.

@@ -72,7 +72,7 @@ impl CallerTurns {
     /// the speech that belongs to its turn is part of it. Returns whether the agent is interrupted at once.
     pub(super) fn begin(&mut self, agent_is_heard: bool, audio_start_ms: Option<u64>, given_ms: u64) -> bool {
         let told = audio_start_ms.map(|start| start.saturating_add(u64::from(self.vad.prefix_padding_ms)));
-        let began = believed(told, given_ms).unwrap_or(given_ms);
+        let began = believed(told, given_ms);
         let may_be_echo = agent_is_heard || self.is_echo_time(began);
         self.echo = None;
         self.speaks_since_ms = Some(began);
@@ -106,7 +106,7 @@ impl CallerTurns {
     /// They stopped, so many milliseconds into the `given_ms` that the server was given; the silence by which the
     /// server knew is part of them.
     pub(super) fn stop(&mut self, item_id: &str, audio_end_ms: Option<u64>, given_ms: u64) {
-        let end = believed(audio_end_ms, given_ms).unwrap_or(given_ms);
+        let end = believed(audio_end_ms, given_ms);
         let spoke_until = end.saturating_sub(u64::from(self.vad.silence_duration_ms));
         self.speaks_since_ms = None;
         if core::mem::take(&mut self.is_in_doubt) && self.is_echo_time(spoke_until) {
@@ -174,9 +174,9 @@ impl CallerTurns {
     }
 }
 
-/// What a server tells of its audio clock, if it can be right.
-fn believed(told_ms: Option<u64>, given_ms: u64) -> Option<u64> {
-    told_ms.map(|told| told.min(given_ms)).filter(|told| given_ms - told <= BELIEVED_MS)
+/// What a server tells of its audio clock if it can be right, and otherwise now.
+fn believed(told_ms: Option<u64>, given_ms: u64) -> u64 {
+    told_ms.filter(|&told| given_ms.saturating_sub(told) <= BELIEVED_MS).unwrap_or(given_ms).min(given_ms)
 }
 
 #[cfg(test)]
