@@ -126,17 +126,6 @@ impl Encoding {
         (self.clock_rate() as u64 * PTIME_MS / 1000) as u32
     }
 
-    /// The byte of which a payload of silence consists. G.722 has none: what its bytes mean depends on those before.
-    #[must_use]
-    pub const fn silence_byte(self) -> Option<u8> {
-        match self {
-            Self::Pcmu => Some(0xFF),
-            Self::Pcma => Some(0xD5),
-            Self::G722 => None,
-            Self::L16Wideband => Some(0),
-        }
-    }
-
     /// Payload bytes in a packet of [`PTIME_MS`].
     #[must_use]
     pub const fn frame_bytes(self) -> usize {

@@ -124,11 +124,9 @@ fn g711_encodes_what_it_decodes() {
 
 #[test]
 fn silence_is_the_code_that_telephones_know_as_silence() {
-    assert_eq!(encode(Encoding::Pcmu, &[0]), [0xFF]);
-    assert_eq!(encode(Encoding::Pcma, &[0]), [0xD5]);
-    for encoding in [Encoding::Pcmu, Encoding::Pcma, Encoding::L16Wideband] {
+    for (encoding, code) in [(Encoding::Pcmu, 0xFF), (Encoding::Pcma, 0xD5), (Encoding::L16Wideband, 0)] {
         let silence = encode(encoding, &[0; 160]);
-        assert!(silence.iter().all(|&byte| Some(byte) == encoding.silence_byte()), "{encoding:?}");
+        assert!(!silence.is_empty() && silence.iter().all(|&byte| byte == code), "{encoding:?}");
     }
 }
 

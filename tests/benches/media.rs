@@ -9,12 +9,11 @@ use ari_bridge_core::downlink::Downlink;
 use ari_bridge_core::format::{MediaFormat, ModelFormat};
 use ari_bridge_core::pcm;
 use ari_bridge_core::realtime::write_append;
-use ari_bridge_core::resample::Resampler;
 use ari_bridge_core::rng::Rng;
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::time::{Duration, Instant};
 use ari_bridge_core::uplink::Uplink;
-use ari_bridge_tests::speech::utterance;
+use ari_bridge_tests::wire;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use std::hint::black_box;
@@ -24,15 +23,6 @@ const RUNS: usize = 301;
 
 fn slot(n: u64) -> Instant {
     Instant::START + Duration::from_millis(20 * n)
-}
-
-/// A voice at this rate, one second of it.
-fn voice(rate: u32) -> Vec<i16> {
-    let mut samples = Vec::new();
-    let mut resampler = Resampler::new(16_000, rate);
-    resampler.process(&utterance(1, 1.1), &mut samples);
-    samples.truncate(rate as usize);
-    samples
 }
 
 /// The median time of a run, in milliseconds.
@@ -52,17 +42,9 @@ fn median(mut run: impl FnMut(u64)) -> f64 {
 /// From datagrams to appends.
 fn up(line: MediaFormat, model: ModelFormat, echo: bool) -> f64 {
     let encoding = line.from_asterisk();
-    let mut encoder = Encoder::new(encoding);
-    let payloads: Vec<Vec<u8>> = voice(encoding.sample_rate())
-        .chunks_exact(encoding.frame_samples())
-        .map(|frame| {
-            let mut payload = Vec::new();
-            encoder.encode(frame, &mut payload);
-            payload
-        })
-        .collect();
+    let payloads = wire::payloads(encoding, &wire::voice(1, encoding.sample_rate(), 1));
     let mut uplink = Uplink::new(encoding, 2.5);
-    let playout = voice(encoding.sample_rate());
+    let playout = wire::voice(1, encoding.sample_rate(), 1);
     if echo {
         uplink.cancel_echo();
     }
@@ -94,8 +76,8 @@ fn up(line: MediaFormat, model: ModelFormat, echo: bool) -> f64 {
 fn down(line: MediaFormat, model: ModelFormat) -> f64 {
     let mut audio = Vec::new();
     match model.same_on_the_line() {
-        Some(encoding) => Encoder::new(encoding).encode(&voice(8000), &mut audio),
-        None => pcm::to_le_bytes(&voice(24_000), &mut audio),
+        Some(encoding) => Encoder::new(encoding).encode(&wire::voice(1, 8000, 1), &mut audio),
+        None => pcm::to_le_bytes(&wire::voice(1, 24_000, 1), &mut audio),
     }
     let deltas: Vec<String> =
         audio.chunks_exact(model.frame_bytes() * 10).map(|piece| BASE64_STANDARD.encode(piece)).collect();

@@ -3,9 +3,8 @@
 use crate::Report;
 use crate::tone::decibels;
 use ari_bridge_core::echo::EchoCanceller;
-use ari_bridge_core::resample::Resampler;
 use ari_bridge_core::rng::Rng;
-use ari_bridge_tests::speech::utterance;
+use ari_bridge_tests::wire;
 
 const SECONDS: usize = 16;
 
@@ -20,13 +19,6 @@ struct Line {
     /// What the caller's side sends: echo, caller and noise.
     sent: Vec<i16>,
     echo: Vec<i16>,
-}
-
-fn voice(number: u64, rate: usize) -> Vec<i16> {
-    let mut out = Vec::new();
-    Resampler::new(16_000, rate as u32).process(&utterance(number, SECONDS as f64 + 0.1), &mut out);
-    out.truncate(SECONDS * rate);
-    out
 }
 
 fn power(samples: &[i16]) -> f64 {
@@ -47,10 +39,10 @@ fn hybrid(rate: usize) -> Vec<f64> {
 impl Line {
     /// The agent's voice comes back so much weaker after 60 ms; the caller speaks from the given second on.
     fn new(rate: usize, return_loss_db: f64, caller_from: Option<usize>) -> Self {
-        let far = voice(3, rate);
+        let far = wire::voice(3, rate as u32, SECONDS as u32);
         let mut near = vec![0; far.len()];
         if let Some(from) = caller_from {
-            let speech = voice(8, rate);
+            let speech = wire::voice(8, rate as u32, SECONDS as u32);
             near[from * rate..].copy_from_slice(&speech[from * rate..]);
         }
         let (response, delay) = (hybrid(rate), rate * 60 / 1000);

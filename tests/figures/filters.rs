@@ -2,7 +2,7 @@
 
 use crate::Report;
 use crate::tone::{MINUS_ONE_DBFS, decibels, fit, middle, sine, snr};
-use ari_bridge_core::codec::{Decoder, Encoder};
+use ari_bridge_core::codec::Decoder;
 use ari_bridge_core::downlink::Downlink;
 use ari_bridge_core::format::{Encoding, ModelFormat};
 use ari_bridge_core::pcm;
@@ -11,27 +11,15 @@ use ari_bridge_core::rng::Rng;
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::time::{Duration, Instant};
 use ari_bridge_core::uplink::Uplink;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use ari_bridge_tests::wire;
 
 /// 16 kHz samples through the uplink: L16 packets in, the model's 24 kHz out.
 pub(crate) fn up(encoding: Encoding, gain: f64, samples: &[i16]) -> Vec<i16> {
     let mut uplink = Uplink::new(encoding, gain);
     uplink.start(Instant::START, ModelFormat::Pcm24);
-    let (mut encoder, mut out) = (Encoder::new(encoding), Vec::new());
-    for (n, frame) in samples.chunks_exact(encoding.frame_samples()).enumerate() {
-        let mut payload = Vec::new();
-        encoder.encode(frame, &mut payload);
-        let packet = Packet {
-            marker: false,
-            payload_type: encoding.payload_type(),
-            sequence: n as u16,
-            timestamp: n as u32 * encoding.frame_ticks(),
-            ssrc: 1,
-            payload: &payload,
-        };
-        let mut datagram = Vec::new();
-        packet.write(&mut datagram);
+    let mut out = Vec::new();
+    for (n, payload) in wire::payloads(encoding, samples).iter().enumerate() {
+        let datagram = wire::datagram(encoding, n as u16, n as u32 * encoding.frame_ticks(), payload);
         let now = Instant::START + Duration::from_millis(20 * n as u64 + 1);
         uplink.receive(now, &datagram).expect("a good packet");
         uplink.poll(now, true, &mut out);
@@ -45,9 +33,7 @@ pub(crate) fn up(encoding: Encoding, gain: f64, samples: &[i16]) -> Vec<i16> {
 pub(crate) fn down(encoding: Encoding, samples: &[i16]) -> Vec<i16> {
     let mut downlink = Downlink::new(encoding, Duration::from_millis(40), &mut Rng::new(1));
     downlink.start(Instant::START);
-    let mut bytes = Vec::new();
-    pcm::to_le_bytes(samples, &mut bytes);
-    downlink.push_base64(Instant::START, "item", 0, BASE64_STANDARD.encode(bytes).as_bytes());
+    downlink.push_base64(Instant::START, "item", 0, wire::delta(samples).as_bytes());
     let (mut decoder, mut heard) = (Decoder::new(encoding), Vec::new());
     while let Some(due) = downlink.deadline() {
         let mut datagram = Vec::new();

@@ -2,19 +2,19 @@
 
 use crate::Report;
 use crate::tone::{segmental_snr, spectral_distance};
-use ari_bridge_core::codec::Encoder;
 use ari_bridge_core::format::{Encoding, ModelFormat};
 use ari_bridge_core::pcm;
-use ari_bridge_core::resample::Resampler;
 use ari_bridge_core::rng::Rng;
-use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::time::{Duration, Instant};
 use ari_bridge_core::uplink::Uplink;
-use ari_bridge_tests::speech::utterance;
+use ari_bridge_tests::wire;
 
 /// One packet lasts so long.
 const PTIME_MS: u64 = 20;
 const MODEL_RATE: u32 = 24_000;
+
+/// How long an utterance lasts.
+const SECONDS: u32 = 20;
 
 /// When each packet of a stream arrives: its number, and the time.
 type Arrivals = Vec<(usize, u64)>;
@@ -71,16 +71,10 @@ fn heard(encoding: Encoding, payloads: &[Vec<u8>], arrivals: &Arrivals) -> Vec<i
     for millis in 1..payloads.len() as u64 * PTIME_MS + 300 {
         let now = Instant::START + Duration::from_millis(millis);
         while let Some(&(n, _)) = arrivals.next_if(|&&(_, at)| at <= millis) {
-            let mut datagram = Vec::new();
-            let packet = Packet {
-                marker: false,
-                payload_type: encoding.payload_type(),
-                sequence: 65_500u16.wrapping_add(n as u16),
-                timestamp: (n as u32 * encoding.frame_ticks()).wrapping_add(u32::MAX - 10_000),
-                ssrc: 7,
-                payload: &payloads[n],
-            };
-            packet.write(&mut datagram);
+            // Both numbers wrap on the way.
+            let sequence = 65_500u16.wrapping_add(n as u16);
+            let timestamp = (n as u32 * encoding.frame_ticks()).wrapping_add(u32::MAX - 10_000);
+            let datagram = wire::datagram(encoding, sequence, timestamp, &payloads[n]);
             // What comes twice or too late is refused, and that is what is measured.
             let _ = uplink.receive(now, &datagram);
             uplink.poll(now, false, &mut out);
@@ -93,18 +87,8 @@ fn heard(encoding: Encoding, payloads: &[Vec<u8>], arrivals: &Arrivals) -> Vec<i
 }
 
 /// An utterance as packets of this encoding.
-fn packets(encoding: Encoding, seconds: f64) -> Vec<Vec<u8>> {
-    let (mut line, wideband) = (Vec::new(), utterance(3, seconds));
-    Resampler::new(16_000, encoding.sample_rate()).process(&wideband, &mut line);
-    let mut encoder = Encoder::new(encoding);
-    let frames = line.chunks_exact(encoding.frame_samples());
-    frames
-        .map(|frame| {
-            let mut payload = Vec::new();
-            encoder.encode(frame, &mut payload);
-            payload
-        })
-        .collect()
+fn packets(encoding: Encoding) -> Vec<Vec<u8>> {
+    wire::payloads(encoding, &wire::voice(3, encoding.sample_rate(), SECONDS))
 }
 
 /// What was heard with silence where packets were lost: what a bridge without concealment gives.
@@ -140,7 +124,7 @@ pub(crate) fn measure(report: &mut Report) {
     for (encoding, name) in
         [(Encoding::L16Wideband, "L16"), (Encoding::G722, "G.722"), (Encoding::Pcmu, "µ-law")]
     {
-        let payloads = packets(encoding, 20.0);
+        let payloads = packets(encoding);
         let count = payloads.len();
         let clean = heard(encoding, &payloads, &Network::Clean.deliver(count));
         let speech = ..count * 480;
@@ -182,7 +166,7 @@ pub(crate) fn measure(report: &mut Report) {
 
 /// G.722 is adaptive: how soon the model hears what it would have heard, after a decoder missed a packet.
 fn recovery(report: &mut Report) {
-    let packets = packets(Encoding::G722, 20.0);
+    let packets = packets(Encoding::G722);
     let clean = heard(Encoding::G722, &packets, &Network::Clean.deliver(packets.len()));
     let skipped = || (10..900).step_by(37);
     let after: Vec<Vec<i16>> = skipped()

@@ -2,14 +2,14 @@
 
 use crate::Report;
 use crate::tone::sine;
-use ari_bridge_core::codec::{Decoder, Encoder};
+use ari_bridge_core::codec::Decoder;
 use ari_bridge_core::downlink::Downlink;
 use ari_bridge_core::format::{Encoding, ModelFormat};
-use ari_bridge_core::pcm;
 use ari_bridge_core::rng::Rng;
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::time::{Duration, Instant};
 use ari_bridge_core::uplink::Uplink;
+use ari_bridge_tests::wire;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
@@ -19,23 +19,13 @@ fn at(micros: u64) -> Instant {
     Instant::START + Duration::from_micros(micros)
 }
 
-fn delta(samples: &[i16]) -> String {
-    let mut bytes = Vec::new();
-    pcm::to_le_bytes(samples, &mut bytes);
-    BASE64_STANDARD.encode(bytes)
-}
-
 /// How much of the first packet's audio is given in the step that takes it.
 fn given_at_once(encoding: Encoding) -> f64 {
     let mut uplink = Uplink::new(encoding, 1.0);
     uplink.start(at(0), ModelFormat::Pcm24);
-    let mut payload = Vec::new();
-    Encoder::new(encoding).encode(&vec![0; encoding.frame_samples()], &mut payload);
-    let payload_type = encoding.payload_type();
-    let packet = Packet { marker: true, payload_type, sequence: 1, timestamp: 5, ssrc: 1, payload: &payload };
-    let (mut datagram, mut out) = (Vec::new(), Vec::new());
-    packet.write(&mut datagram);
-    uplink.receive(at(1), &datagram).expect("a good packet");
+    let payloads = wire::payloads(encoding, &vec![0; encoding.frame_samples()]);
+    let mut out = Vec::new();
+    uplink.receive(at(1), &wire::datagram(encoding, 1, 5, &payloads[0])).expect("a good packet");
     uplink.poll(at(1), false, &mut out);
     out.len() as f64 / 48.0
 }
@@ -46,7 +36,7 @@ fn worst_wait(audio_ms: usize) -> f64 {
     for micros in (1..40_000).step_by(501) {
         let mut downlink = Downlink::new(Encoding::G722, CUSHION, &mut Rng::new(1));
         downlink.start(at(0));
-        downlink.push_base64(at(micros), "item", 0, delta(&vec![1000; audio_ms * 24]).as_bytes());
+        downlink.push_base64(at(micros), "item", 0, wire::delta(&vec![1000; audio_ms * 24]).as_bytes());
         let due = downlink.deadline().expect("something to send");
         worst = worst.max(due.since(at(micros)).as_micros() as f64 / 1000.0);
     }
@@ -55,7 +45,7 @@ fn worst_wait(audio_ms: usize) -> f64 {
 
 /// What still comes after a barge-in at any moment of a loud tone: packets, and loud audio in them.
 fn after_barge_in(encoding: Encoding) -> (f64, f64) {
-    let tone = delta(&sine(440.0, 24_000, 12_000.0, 3.0));
+    let tone = wire::delta(&sine(440.0, 24_000, 12_000.0, 3.0));
     let (mut packets, mut loud): (usize, usize) = (0, 0);
     for slots in 1..60 {
         let mut downlink = Downlink::new(encoding, CUSHION, &mut Rng::new(1));

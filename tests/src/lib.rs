@@ -3,10 +3,11 @@
 //! [`world`] drives one call by arbitrary bytes, which [`choices`] reads. [`scene`] is the whole bridge between
 //! the stand-ins, in virtual time. [`measure`] says how alike two recordings are, and [`speech`] makes the
 //! voices that are recorded; neither uses the bridge's own codecs or resampler, because what is measured must
-//! not be measured with itself.
+//! not be measured with itself. [`wire`] does, for what needs packets and deltas only.
 
 pub mod choices;
 pub mod measure;
 pub mod scene;
 pub mod speech;
+pub mod wire;
 pub mod world;
