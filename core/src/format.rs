@@ -146,10 +146,13 @@ pub enum ModelFormat {
     Pcmu,
     /// `audio/pcma`: ITU-T G.711 A-law, 8 kHz.
     Pcma,
+    /// As [`ModelFormat::Pcm24`] at 16 kHz: what some servers hear, and none speaks. It cannot be asked for; the
+    /// dialect brings it along.
+    Pcm16,
 }
 
 impl ModelFormat {
-    /// All of them, for help texts and tests.
+    /// All that can be asked for, for help texts and tests.
     pub const ALL: [Self; 3] = [Self::Pcm24, Self::Pcmu, Self::Pcma];
 
     /// The name in `OPENAI_AUDIO_FORMAT`.
@@ -157,6 +160,7 @@ impl ModelFormat {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pcm24 => "pcm24",
+            Self::Pcm16 => "pcm16",
             Self::Pcmu => "pcmu",
             Self::Pcma => "pcma",
         }
@@ -166,9 +170,19 @@ impl ModelFormat {
     #[must_use]
     pub const fn media_type(self) -> &'static str {
         match self {
-            Self::Pcm24 => "audio/pcm",
+            Self::Pcm24 | Self::Pcm16 => "audio/pcm",
             Self::Pcmu => "audio/pcmu",
             Self::Pcma => "audio/pcma",
+        }
+    }
+
+    /// Its name in the API's former beta, and in servers that are like it.
+    #[must_use]
+    pub const fn beta_name(self) -> &'static str {
+        match self {
+            Self::Pcm24 | Self::Pcm16 => "pcm16",
+            Self::Pcmu => "g711_ulaw",
+            Self::Pcma => "g711_alaw",
         }
     }
 
@@ -177,6 +191,7 @@ impl ModelFormat {
     pub const fn sample_rate(self) -> u32 {
         match self {
             Self::Pcm24 => MODEL_RATE,
+            Self::Pcm16 => 16_000,
             Self::Pcmu | Self::Pcma => 8_000,
         }
     }
@@ -185,7 +200,7 @@ impl ModelFormat {
     #[must_use]
     pub const fn sample_bytes(self) -> usize {
         match self {
-            Self::Pcm24 => 2,
+            Self::Pcm24 | Self::Pcm16 => 2,
             Self::Pcmu | Self::Pcma => 1,
         }
     }
@@ -200,7 +215,7 @@ impl ModelFormat {
     #[must_use]
     pub const fn same_on_the_line(self) -> Option<Encoding> {
         match self {
-            Self::Pcm24 => None,
+            Self::Pcm24 | Self::Pcm16 => None,
             Self::Pcmu => Some(Encoding::Pcmu),
             Self::Pcma => Some(Encoding::Pcma),
         }

@@ -8,7 +8,7 @@ use ari_bridge_core::codec::Encoder;
 use ari_bridge_core::downlink::Downlink;
 use ari_bridge_core::format::{MediaFormat, ModelFormat};
 use ari_bridge_core::pcm;
-use ari_bridge_core::realtime::write_append;
+use ari_bridge_core::realtime::Dialect;
 use ari_bridge_core::rng::Rng;
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::time::{Duration, Instant};
@@ -66,7 +66,7 @@ fn up(line: MediaFormat, model: ModelFormat, echo: bool) -> f64 {
             audio.clear();
             uplink.poll(slot(n), false, &mut audio);
             message.clear();
-            write_append(&audio, &mut message);
+            Dialect::OpenAi.write_append(&audio, &mut message);
             black_box(&message);
         }
     })

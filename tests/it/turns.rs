@@ -1,7 +1,7 @@
 //! Who interrupts the agent, and who answers the caller: the three ways of `BARGE_IN`.
 
 use ari_bridge_core::observe::Observation;
-use ari_bridge_core::settings::{BargeIn, CallSettings, SessionSettings, VadSettings};
+use ari_bridge_core::settings::{BargeIn, CallSettings, SessionSettings};
 use ari_bridge_core::sim::asterisk::CallerState;
 use ari_bridge_core::time::Duration;
 use ari_bridge_tests::measure;
@@ -20,7 +20,7 @@ fn greeting(barge_in: BargeIn, interrupt_response: bool, caller: &[i16]) -> Scen
 fn greeting_from_afar(barge_in: BargeIn, interrupt_response: bool, caller: &[i16], lag: Duration) -> Scene {
     let session = SessionSettings {
         greeting: Some("Good day.".into()),
-        vad: VadSettings { interrupt_response, ..VadSettings::default() },
+        interrupt_response,
         ..SessionSettings::default()
     };
     // What is loud to the server may still be far below a caller: the guard measures before the boost.

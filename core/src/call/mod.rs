@@ -15,7 +15,6 @@ pub use io::*;
 use crate::ari::Event;
 use crate::id::{LegId, LinkId};
 use crate::observe::{BadInput, Label, Observation, Once};
-use crate::realtime::ServerEvent;
 use crate::rng::Rng;
 use crate::settings::CallSettings;
 use crate::time::Instant;
@@ -157,7 +156,7 @@ impl Call {
         if self.ending.is_some() {
             return Ok(());
         }
-        let event = ServerEvent::parse(bytes);
+        let event = self.settings.session.dialect.read(bytes);
         match self.talk.message(&event, &self.settings.session, out) {
             Heard::Nothing => {}
             Heard::SessionReady => {

@@ -8,7 +8,7 @@ use crate::id::LinkId;
 use crate::observe::{BadInput, Label, Observation, Once};
 use crate::playout::MAX_ITEM_ID_BYTES;
 use crate::realtime::{ClientEvent, ServerEvent, close_code, is_refusal};
-use crate::settings::{BargeIn, SessionSettings};
+use crate::settings::{BargeIn, Dialect, SessionSettings};
 use crate::time::{Duration, Instant};
 
 /// How long the goodbye may take, from its request until its last sample was sent. It begins so long before
@@ -125,7 +125,7 @@ impl Talk {
             link,
             session: Session::Opening,
             format: settings.audio_format,
-            turns: CallerTurns::new(barge_in, &settings.vad),
+            turns: CallerTurns::new(barge_in, settings),
             given: 0,
             events_sent: 0,
             is_answering: false,
@@ -207,7 +207,7 @@ impl Talk {
                     return Heard::Echo;
                 }
             }
-            ServerEvent::ResponseCreated { response_id } => {
+            ServerEvent::ResponseCreated { response_id, .. } => {
                 self.is_answering = true;
                 self.answer_is_seen();
                 self.turns.answer_begins();
@@ -234,7 +234,7 @@ impl Talk {
             ServerEvent::AudioDone { item_id, content_index } => {
                 return Heard::AudioDone { item_id, content_index: *content_index };
             }
-            ServerEvent::ResponseDone { status, detail } => {
+            ServerEvent::ResponseDone { status, detail, .. } => {
                 self.is_answering = false;
                 // What was to be muted may have ended without a word of its beginning.
                 self.mutes_next = false;
@@ -252,7 +252,7 @@ impl Talk {
                 }
                 return Heard::ResponseDone;
             }
-            ServerEvent::Error { code, param } => {
+            ServerEvent::Error { code, param, .. } => {
                 out.observe(Observation::RealtimeError { code: Label::new(code), param: Label::new(param) });
                 // Before the session stands, an error is the answer to our settings: they are lost whole, and
                 // no confirmation will come.
@@ -266,14 +266,14 @@ impl Talk {
                     }
                 }
             }
-            ServerEvent::SessionCreated | ServerEvent::SessionUpdated { .. } | ServerEvent::Other => {}
+            _ => {}
         }
         Heard::Nothing
     }
 
     fn update(&mut self, settings: &SessionSettings, out: &mut Actions) {
         let turns = self.turns.of_the_server();
-        self.send(ClientEvent::SessionUpdate { settings, format: self.format, turns }, out);
+        self.send(ClientEvent::SessionUpdate { settings, tools: &[], format: self.format, turns }, out);
     }
 
     /// The server does not speak the line's own format, so it is spoken to in the one that every server knows.
@@ -441,7 +441,7 @@ impl Talk {
         }
         self.events_sent = self.events_sent.wrapping_add(1);
         let number = self.events_sent;
-        let bytes = out.write(|arena| event.write(number, arena));
+        let bytes = out.write(|arena| Dialect::OpenAi.write(event, number, arena));
         out.push(Action::SendRealtime { link: self.link, bytes });
     }
 }

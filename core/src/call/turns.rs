@@ -8,7 +8,7 @@
 use crate::meter::ECHO_MS;
 use crate::playout::bounded;
 use crate::realtime::Turns;
-use crate::settings::{BargeIn, VadSettings};
+use crate::settings::{BargeIn, SessionSettings};
 
 /// What becomes of a turn that has become an item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,7 +30,9 @@ const LONGEST_TURN_MS: u64 = 30_000;
 #[derive(Debug)]
 pub(super) struct CallerTurns {
     barge_in: BargeIn,
-    vad: VadSettings,
+    interrupt_response: bool,
+    prefix_padding_ms: u64,
+    silence_duration_ms: u64,
     /// How much audio the server had been given when the agent was heard last, in milliseconds.
     last_heard_ms: Option<u64>,
     /// Somebody speaks, since so many milliseconds of what the server was given.
@@ -48,10 +50,12 @@ pub(super) struct CallerTurns {
 }
 
 impl CallerTurns {
-    pub(super) fn new(barge_in: BargeIn, vad: &VadSettings) -> Self {
+    pub(super) fn new(barge_in: BargeIn, session: &SessionSettings) -> Self {
         Self {
             barge_in,
-            vad: vad.clone(),
+            interrupt_response: session.interrupt_response,
+            prefix_padding_ms: u64::from(session.turn_detection.prefix_padding_ms()),
+            silence_duration_ms: u64::from(session.turn_detection.silence_duration_ms()),
             last_heard_ms: None,
             speaks_since_ms: None,
             is_in_doubt: false,
@@ -65,13 +69,13 @@ impl CallerTurns {
     /// What the server is to do by itself.
     pub(super) fn of_the_server(&self) -> Turns {
         let is_on = self.barge_in == BargeIn::On;
-        Turns { create_response: is_on, interrupt_response: is_on && self.vad.interrupt_response }
+        Turns { create_response: is_on, interrupt_response: is_on && self.interrupt_response }
     }
 
     /// Somebody began to speak, so many milliseconds into the `given_ms` that the server was given; the audio before
     /// the speech that belongs to its turn is part of it. Returns whether the agent is interrupted at once.
     pub(super) fn begin(&mut self, agent_is_heard: bool, audio_start_ms: Option<u64>, given_ms: u64) -> bool {
-        let told = audio_start_ms.map(|start| start.saturating_add(u64::from(self.vad.prefix_padding_ms)));
+        let told = audio_start_ms.map(|start| start.saturating_add(self.prefix_padding_ms));
         let began = believed(told, given_ms);
         let may_be_echo = agent_is_heard || self.is_echo_time(began);
         self.echo = None;
@@ -107,7 +111,7 @@ impl CallerTurns {
     /// server knew is part of them.
     pub(super) fn stop(&mut self, item_id: &str, audio_end_ms: Option<u64>, given_ms: u64) {
         let end = believed(audio_end_ms, given_ms);
-        let spoke_until = end.saturating_sub(u64::from(self.vad.silence_duration_ms));
+        let spoke_until = end.saturating_sub(self.silence_duration_ms);
         self.speaks_since_ms = None;
         if core::mem::take(&mut self.is_in_doubt) && self.is_echo_time(spoke_until) {
             self.echo = Some(bounded(item_id).to_owned());
@@ -184,7 +188,7 @@ mod tests {
     use super::*;
 
     fn turns(barge_in: BargeIn) -> CallerTurns {
-        CallerTurns::new(barge_in, &VadSettings::default())
+        CallerTurns::new(barge_in, &SessionSettings::default())
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::downlink::{Downlink, Pushed};
 use crate::format::ModelFormat;
 use crate::id::LegId;
 use crate::observe::{BadInput, Observation, Once, RtpDrop};
-use crate::realtime::write_append;
 use crate::rng::Rng;
+use crate::settings::Dialect;
 use crate::settings::{CallSettings, MediaPlan, RtpSource};
 use crate::time::Instant;
 use crate::uplink::Uplink;
@@ -169,7 +169,7 @@ impl Voice {
             out.observe(Observation::Concealed { millis: report.concealed_ms });
         }
         if !self.bytes.is_empty() {
-            let bytes = out.write(|arena| write_append(&self.bytes, arena));
+            let bytes = out.write(|arena| Dialect::OpenAi.write_append(&self.bytes, arena));
             out.push(Action::SendRealtime { link: talk.link(), bytes });
             talk.given(self.bytes.len());
         }

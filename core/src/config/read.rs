@@ -6,7 +6,8 @@ use super::url::{Endpoint, Schemes, Url, is_host_name, percent_decode};
 use super::{AriConfig, Config, ProxyConfig, RealtimeConfig, RtpConfig};
 use crate::format::{MediaFormat, ModelFormat};
 use crate::settings::{
-    BargeIn, CallSettings, MediaPlan, RtpSource, SessionSettings, SwitchboardSettings, Transport, VadSettings,
+    BargeIn, CallSettings, MediaPlan, RtpSource, ServerVad, SessionSettings, SwitchboardSettings, Transport,
+    TurnDetection,
 };
 use crate::time::Duration;
 use core::net::{IpAddr, SocketAddr};
@@ -186,7 +187,8 @@ fn call(reader: &mut Reader<'_>, media: Option<MediaPlan>) -> Option<CallSetting
         voice: voice?,
         instructions: reader.optional("OPENAI_INSTRUCTIONS"),
         greeting: reader.optional("OPENAI_GREETING"),
-        vad: VadSettings { threshold: threshold?, ..VadSettings::default() },
+        turn_detection: TurnDetection::Server(ServerVad { threshold: threshold?, ..ServerVad::default() }),
+        ..SessionSettings::default()
     };
     Some(CallSettings {
         rtp_source: rtp_source?,
@@ -279,6 +281,7 @@ mod tests {
             answer_within,
             max_call,
             session,
+            ..
         } = config.call;
         assert_eq!((ari_app.as_str(), advertise_host.as_deref()), ("shop.de_1", Some("media.example")));
         assert_eq!((rtp_source, volume_boost), (RtpSource::Learn, 1.0));
@@ -286,7 +289,9 @@ mod tests {
         assert!(echo_canceller);
         assert_eq!(session.audio_format, ModelFormat::Pcmu);
         assert_eq!((answer_within, max_call), (Duration::from_millis(500), Duration::from_secs(86_400)));
-        assert_eq!((session.voice.as_str(), session.vad.threshold), ("marin", 0.5));
+        assert_eq!(session.voice, "marin");
+        let vad = ServerVad { threshold: 0.5, ..ServerVad::default() };
+        assert_eq!(session.turn_detection, TurnDetection::Server(vad));
         assert_eq!(session.instructions.as_deref(), Some("Be brief.\nBe kind."));
         assert_eq!(session.greeting.as_deref(), Some("Hello!"));
         assert_eq!((config.switchboard.max_calls, config.switchboard.ari_app.as_str()), (1, "shop.de_1"));

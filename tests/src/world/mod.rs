@@ -13,9 +13,7 @@ use ari_bridge_core::call::{
 use ari_bridge_core::format::{MediaFormat, ModelFormat};
 use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LegId, LinkId, RequestId};
 use ari_bridge_core::rtp::Packet;
-use ari_bridge_core::settings::{
-    BargeIn, CallSettings, MediaPlan, RtpSource, SessionSettings, Transport, VadSettings,
-};
+use ari_bridge_core::settings::{BargeIn, CallSettings, MediaPlan, RtpSource, SessionSettings, Transport};
 use ari_bridge_core::time::{Duration, Instant, UtcNanos};
 use asterisk::{Asterisk, CALLER, Request};
 use core::net::SocketAddr;
@@ -81,7 +79,7 @@ impl World {
             session: SessionSettings {
                 greeting: choices.one_in(3).then(|| "Good day.".to_owned()),
                 audio_format: ModelFormat::ALL[choices.below(3)],
-                vad: VadSettings { interrupt_response: choices.one_in(2), ..VadSettings::default() },
+                interrupt_response: choices.one_in(2),
                 ..SessionSettings::default()
             },
             ..CallSettings::default()

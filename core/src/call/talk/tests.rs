@@ -1,7 +1,6 @@
 //! Servers that do not keep to the ordinary course of an answer, and what the session makes of it.
 
 use super::*;
-use crate::settings::VadSettings;
 use serde_json::Value;
 
 /// A session that stands, and what was said to the server in it.
@@ -15,7 +14,7 @@ impl Session {
     fn ready(barge_in: BargeIn, interrupt_response: bool) -> Self {
         let settings = SessionSettings {
             greeting: Some("Good day.".into()),
-            vad: VadSettings { interrupt_response, ..VadSettings::default() },
+            interrupt_response,
             ..SessionSettings::default()
         };
         let mut session =
@@ -29,7 +28,7 @@ impl Session {
     /// The server says this; what the rest of the call hears of it.
     fn server(&mut self, message: &str) -> String {
         let mut out = Actions::new();
-        let event = ServerEvent::parse(message.as_bytes());
+        let event = Dialect::OpenAi.read(message.as_bytes());
         let heard = format!("{:?}", self.talk.message(&event, &self.settings, &mut out));
         self.note(&out);
         heard

@@ -3,7 +3,11 @@
 //! Nothing secret is in here: keys and passwords stay with the driver, so that settings can be shown, logged
 //! and written into a capture.
 
-use crate::format::{MediaFormat, ModelFormat};
+mod session;
+
+pub use session::*;
+
+use crate::format::MediaFormat;
 use crate::time::Duration;
 
 /// How a call is carried.
@@ -81,38 +85,42 @@ pub struct CallSettings {
     pub answer_within: Duration,
     /// How long a call may last.
     pub max_call: Duration,
+    /// After how long a silence an idle caller is asked whether somebody is there, and after how long another one
+    /// the agent says goodbye and the call ends; `None` means that a caller may be silent for ever.
+    pub idle: Option<Duration>,
+    /// Whether the model may end the call (the function `hang_up`).
+    pub hang_up: bool,
+    /// Where the model may send the caller (the function `transfer`); without any it cannot.
+    pub transfers: Vec<Transfer>,
+    /// How long a function of the program around the bridge may take.
+    pub tool_timeout: Duration,
+    /// The keys of the telephone.
+    pub keys: Keys,
     /// What the model is told.
     pub session: SessionSettings,
 }
 
-/// The `session.update` of a call.
-#[derive(Clone, PartialEq, Debug)]
-pub struct SessionSettings {
-    /// The format of the audio both ways. A server that does not confirm it is spoken to in PCM.
-    pub audio_format: ModelFormat,
-    /// The voice that the model speaks with.
-    pub voice: String,
-    /// The system prompt.
-    pub instructions: Option<String>,
-    /// What the agent says first; without it the caller speaks first.
-    pub greeting: Option<String>,
-    /// The server's voice detection.
-    pub vad: VadSettings,
+/// What becomes of the keys that a caller presses.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keys {
+    /// How long a pause ends an entry that no `#` has ended.
+    pub pause: Duration,
+    /// Keys that act by themselves if an entry begins with them, and where each leads: an index into
+    /// [`CallSettings::transfers`].
+    pub hot: Vec<(char, usize)>,
 }
 
-/// Server voice detection (`turn_detection.type = "server_vad"`). Every field is always sent, because the
-/// server's own defaults differ from its documentation (`silence_duration_ms` is 200, not 500).
-#[derive(Clone, PartialEq, Debug)]
-pub struct VadSettings {
-    /// From 0 (everything is speech) to 1.
-    pub threshold: f64,
-    /// How much audio before the detected start belongs to the turn, in milliseconds.
-    pub prefix_padding_ms: u32,
-    /// How much silence ends a turn, in milliseconds.
-    pub silence_duration_ms: u32,
-    /// Whether the server stops its answer by itself when the caller speaks. If not, the bridge asks it to.
-    /// Counts only while the caller can interrupt at the first sound ([`BargeIn::On`]).
-    pub interrupt_response: bool,
+/// A place in the dialplan where the model may send the caller. The model knows its name only.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transfer {
+    /// What the model calls it.
+    pub name: String,
+    /// The context.
+    pub context: String,
+    /// The extension in it.
+    pub extension: String,
+    /// The priority in that.
+    pub priority: u32,
 }
 
 /// What the switchboard needs to know.
@@ -124,21 +132,9 @@ pub struct SwitchboardSettings {
     pub max_calls: usize,
 }
 
-impl Default for VadSettings {
+impl Default for Keys {
     fn default() -> Self {
-        Self { threshold: 0.35, prefix_padding_ms: 300, silence_duration_ms: 500, interrupt_response: true }
-    }
-}
-
-impl Default for SessionSettings {
-    fn default() -> Self {
-        Self {
-            audio_format: ModelFormat::Pcm24,
-            voice: "shimmer".to_owned(),
-            instructions: None,
-            greeting: None,
-            vad: VadSettings::default(),
-        }
+        Self { pause: Duration::from_millis(3000), hot: Vec::new() }
     }
 }
 
@@ -154,6 +150,11 @@ impl Default for CallSettings {
             barge_in: BargeIn::On,
             answer_within: Duration::from_millis(3000),
             max_call: Duration::from_secs(3600),
+            idle: None,
+            hang_up: true,
+            transfers: Vec::new(),
+            tool_timeout: Duration::from_secs(10),
+            keys: Keys::default(),
             session: SessionSettings::default(),
         }
     }

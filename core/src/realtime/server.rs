@@ -1,0 +1,649 @@
+//! What a server says, as values.
+
+use crate::format::ModelFormat;
+use crate::json::{Text, lenient, only_string};
+use serde::Deserialize;
+
+/// What the server says, as far as the bridge acts on it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ServerEvent<'a> {
+    /// The session stands, with the server's own settings.
+    SessionCreated,
+    /// The session has our settings.
+    SessionUpdated {
+        /// The format in which it hears and speaks, if it names one that is known and both are the same.
+        format: Option<ModelFormat>,
+    },
+    /// The caller began to speak.
+    SpeechStarted {
+        /// How much of the audio that the server was given lies before the turn, in milliseconds. The turn
+        /// begins `prefix_padding_ms` before the speech. Some servers do not tell.
+        audio_start_ms: Option<u64>,
+    },
+    /// The caller stopped.
+    SpeechStopped {
+        /// The item that the turn becomes.
+        item_id: Text<'a>,
+        /// How much of the audio that the server was given lies before the end, in milliseconds. The silence
+        /// by which the server knew is part of it. Some servers do not tell.
+        audio_end_ms: Option<u64>,
+    },
+    /// The caller's turn has become an item.
+    Committed {
+        /// The item.
+        item_id: Text<'a>,
+    },
+    /// The caller was silent for so long that the server speaks by itself (`idle_timeout_ms`).
+    IdleTimeout,
+    /// What the caller said in a turn, in letters.
+    CallerTranscript {
+        /// The item that the turn became.
+        item_id: Text<'a>,
+        /// The letters.
+        transcript: Text<'a>,
+    },
+    /// What the caller said could not be written down.
+    CallerTranscriptFailed {
+        /// Why.
+        code: Text<'a>,
+    },
+    /// Something has become part of the conversation, ours included.
+    ItemAdded(Item<'a>),
+    /// The agent begins an answer.
+    ResponseCreated {
+        /// Its id.
+        response_id: Text<'a>,
+        /// The number of the event that asked for it, if it was one of ours and the server says so.
+        number: Option<u32>,
+    },
+    /// A piece of the agent's voice.
+    AudioDelta {
+        /// The answer that it belongs to.
+        response_id: Text<'a>,
+        /// The item that it belongs to.
+        item_id: Text<'a>,
+        /// The part of the item.
+        content_index: u32,
+        /// Base64 of 16-bit little-endian samples, or of G.711.
+        delta: Text<'a>,
+    },
+    /// All audio of an item has come.
+    AudioDone {
+        /// The item.
+        item_id: Text<'a>,
+        /// The part of the item.
+        content_index: u32,
+    },
+    /// A piece of what the agent says, in letters.
+    TranscriptDelta {
+        /// The answer that it belongs to.
+        response_id: Text<'a>,
+        /// The item that it belongs to.
+        item_id: Text<'a>,
+        /// The part of the item.
+        content_index: u32,
+        /// The letters.
+        delta: Text<'a>,
+    },
+    /// All that the agent says in a part of an item has come in letters.
+    TranscriptDone {
+        /// The item.
+        item_id: Text<'a>,
+        /// The part of the item.
+        content_index: u32,
+        /// All of it once more.
+        transcript: Text<'a>,
+    },
+    /// The arguments of a function call have come; of a call that was cancelled, as far as they go.
+    ArgumentsDone {
+        /// The answer that it belongs to.
+        response_id: Text<'a>,
+        /// The call, with its arguments.
+        call: Item<'a>,
+    },
+    /// A part of an answer is complete, or will not be.
+    ItemDone {
+        /// The answer that it belongs to.
+        response_id: Text<'a>,
+        /// The item.
+        item: Item<'a>,
+    },
+    /// The answer is complete, cancelled, failed or incomplete.
+    ResponseDone {
+        /// Its id.
+        response_id: Text<'a>,
+        /// As in [`ServerEvent::ResponseCreated`].
+        number: Option<u32>,
+        /// Which of them.
+        status: Text<'a>,
+        /// The reason, or the code of the error.
+        detail: Text<'a>,
+    },
+    /// A server of tools was asked something by the Realtime server.
+    Mcp(McpEvent),
+    /// Something that we asked for could not be done; the session goes on.
+    Error {
+        /// The code, or the type where there is none.
+        code: Text<'a>,
+        /// The field that the server complains of.
+        param: Text<'a>,
+        /// The number of the event that it complains of, if it says so.
+        number: Option<u32>,
+    },
+    /// One of the events that the bridge knows and has no use for.
+    Ignored,
+    /// One that it does not know.
+    Unknown,
+}
+
+/// A part of the conversation, as far as the bridge looks at it. What a kind of item does not have is empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Item<'a> {
+    /// Its id.
+    pub id: Text<'a>,
+    /// What it is.
+    pub kind: ItemKind,
+    /// `completed`, `incomplete` or `in_progress`; not every server tells.
+    pub status: Text<'a>,
+    /// Of a call, and of what came of it: which.
+    pub call_id: Text<'a>,
+    /// The function, or the tool.
+    pub name: Text<'a>,
+    /// JSON, as the model wrote it.
+    pub arguments: Text<'a>,
+    /// The server of the tool.
+    pub server_label: Text<'a>,
+}
+
+/// What an item is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ItemKind {
+    /// Somebody said or wrote something.
+    Message,
+    /// The model calls a function.
+    FunctionCall,
+    /// What came of it.
+    FunctionCallOutput,
+    /// The Realtime server wants to call a tool of an MCP server, and asks.
+    McpApprovalRequest,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+/// What became of a request to a server of tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum McpEvent {
+    /// It has listed its tools.
+    Listed,
+    /// It did not, and none of them can be called.
+    ListFailed,
+    /// One of its tools is being called.
+    Called,
+    /// The tool has answered.
+    Answered,
+    /// It has not.
+    CallFailed,
+}
+
+impl McpEvent {
+    /// In words, for the log.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Listed => "an MCP server has listed its tools",
+            Self::ListFailed => "an MCP server did not list its tools; the model cannot call them",
+            Self::Called => "a tool of an MCP server is being called",
+            Self::Answered => "a tool of an MCP server has answered",
+            Self::CallFailed => "a tool of an MCP server failed",
+        }
+    }
+}
+
+/// The events of the GA interface, and of its predecessor, that are known and of no use here: what they tell is
+/// told by another one too, or concerns WebRTC and SIP.
+pub(super) const IGNORED: [&str; 23] = [
+    "conversation.item.deleted",
+    "conversation.item.done",
+    "conversation.item.input_audio_transcription.delta",
+    "conversation.item.input_audio_transcription.segment",
+    "conversation.item.retrieved",
+    "conversation.item.truncated",
+    "input_audio_buffer.cleared",
+    "input_audio_buffer.dtmf_event_received",
+    "mcp_list_tools.in_progress",
+    "output_audio_buffer.cleared",
+    "output_audio_buffer.started",
+    "output_audio_buffer.stopped",
+    "rate_limits.updated",
+    "response.content_part.added",
+    "response.content_part.done",
+    "response.function_call_arguments.delta",
+    "response.mcp_call_arguments.delta",
+    "response.mcp_call_arguments.done",
+    "response.output_item.added",
+    "response.output_text.delta",
+    "response.output_text.done",
+    "response.text.delta",
+    "response.text.done",
+];
+
+/// What every event begins with, and all that the two hot ones have: read fifty times a second, without a tree
+/// and without a copy.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(rename = "type", borrow, deserialize_with = "only_string")]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    response_id: Text<'a>,
+    #[serde(borrow, default)]
+    item_id: Text<'a>,
+    #[serde(default, deserialize_with = "lenient")]
+    content_index: u32,
+    #[serde(borrow, default)]
+    delta: Text<'a>,
+}
+
+/// What the others have, read in a second pass.
+#[derive(Default, Deserialize)]
+struct Body<'a> {
+    #[serde(default, deserialize_with = "lenient")]
+    audio_start_ms: Option<f64>,
+    #[serde(default, deserialize_with = "lenient")]
+    audio_end_ms: Option<f64>,
+    #[serde(borrow, default)]
+    transcript: Text<'a>,
+    #[serde(borrow, default)]
+    call_id: Text<'a>,
+    #[serde(borrow, default)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    arguments: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    item: RawItem<'a>,
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    response: RawResponse<'a>,
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    error: RawError<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawItem<'a> {
+    #[serde(borrow, default)]
+    id: Text<'a>,
+    #[serde(rename = "type", borrow, default)]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    status: Text<'a>,
+    #[serde(borrow, default)]
+    call_id: Text<'a>,
+    #[serde(borrow, default)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    arguments: Text<'a>,
+    #[serde(borrow, default)]
+    server_label: Text<'a>,
+}
+
+impl<'a> From<RawItem<'a>> for Item<'a> {
+    fn from(raw: RawItem<'a>) -> Self {
+        let kind = match &*raw.kind {
+            "message" => ItemKind::Message,
+            "function_call" => ItemKind::FunctionCall,
+            "function_call_output" => ItemKind::FunctionCallOutput,
+            "mcp_approval_request" => ItemKind::McpApprovalRequest,
+            _ => ItemKind::Other,
+        };
+        let RawItem { id, status, call_id, name, arguments, server_label, .. } = raw;
+        Self { id, kind, status, call_id, name, arguments, server_label }
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct RawResponse<'a> {
+    #[serde(borrow, default)]
+    id: Text<'a>,
+    #[serde(borrow, default)]
+    status: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    status_details: RawDetails<'a>,
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    metadata: RawMetadata<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawMetadata<'a> {
+    // `METADATA_KEY`; an attribute takes no constant, so a test holds the two together.
+    #[serde(rename = "ari_bridge", borrow, default)]
+    number: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawDetails<'a> {
+    #[serde(borrow, default)]
+    reason: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    error: RawError<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawError<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    code: Text<'a>,
+    #[serde(borrow, default)]
+    param: Text<'a>,
+    #[serde(borrow, default)]
+    event_id: Text<'a>,
+}
+
+impl<'a> RawError<'a> {
+    fn code_or_type(self) -> Text<'a> {
+        if self.code.is_empty() { self.kind } else { self.code }
+    }
+}
+
+/// Reads a message; `None` if it is not JSON of an event's shape. The names of the GA interface and of the
+/// former beta are understood alike.
+pub(super) fn parse(bytes: &[u8]) -> Option<ServerEvent<'_>> {
+    use ServerEvent as E;
+    let Head { kind, response_id, item_id, content_index, delta } = serde_json::from_slice(bytes).ok()?;
+    let body = || serde_json::from_slice::<Body<'_>>(bytes).unwrap_or_default();
+    Some(match &*kind {
+        "response.output_audio.delta" | "response.audio.delta" => {
+            E::AudioDelta { response_id, item_id, content_index, delta }
+        }
+        "response.output_audio_transcript.delta" | "response.audio_transcript.delta" => {
+            E::TranscriptDelta { response_id, item_id, content_index, delta }
+        }
+        "response.output_audio.done" | "response.audio.done" => E::AudioDone { item_id, content_index },
+        "response.output_audio_transcript.done" | "response.audio_transcript.done" => {
+            E::TranscriptDone { item_id, content_index, transcript: body().transcript }
+        }
+        // A server that begins with the conversation says no more of the session (xAI).
+        "session.created" | "conversation.created" => E::SessionCreated,
+        "session.updated" => E::SessionUpdated { format: session_format(bytes) },
+        "input_audio_buffer.speech_started" => {
+            E::SpeechStarted { audio_start_ms: whole(body().audio_start_ms) }
+        }
+        "input_audio_buffer.speech_stopped" => {
+            E::SpeechStopped { item_id, audio_end_ms: whole(body().audio_end_ms) }
+        }
+        "input_audio_buffer.committed" => E::Committed { item_id },
+        "input_audio_buffer.timeout_triggered" => E::IdleTimeout,
+        "conversation.item.input_audio_transcription.completed" => {
+            E::CallerTranscript { item_id, transcript: body().transcript }
+        }
+        "conversation.item.input_audio_transcription.failed" => {
+            E::CallerTranscriptFailed { code: body().error.code_or_type() }
+        }
+        "conversation.item.added" | "conversation.item.created" => E::ItemAdded(body().item.into()),
+        "response.created" => {
+            let RawResponse { id, metadata, .. } = body().response;
+            E::ResponseCreated { response_id: id, number: number(&metadata.number) }
+        }
+        "response.function_call_arguments.done" => {
+            let Body { call_id, name, arguments, .. } = body();
+            let kind = ItemKind::FunctionCall;
+            let call = Item { id: item_id, kind, call_id, name, arguments, ..Item::default() };
+            E::ArgumentsDone { response_id, call }
+        }
+        "response.output_item.done" => E::ItemDone { response_id, item: body().item.into() },
+        "response.done" => {
+            let RawResponse { id, status, status_details, metadata } = body().response;
+            let RawDetails { reason, error } = status_details;
+            let detail = if reason.is_empty() { error.code_or_type() } else { reason };
+            E::ResponseDone { response_id: id, number: number(&metadata.number), status, detail }
+        }
+        "mcp_list_tools.completed" => E::Mcp(McpEvent::Listed),
+        "mcp_list_tools.failed" => E::Mcp(McpEvent::ListFailed),
+        "response.mcp_call.in_progress" => E::Mcp(McpEvent::Called),
+        "response.mcp_call.completed" => E::Mcp(McpEvent::Answered),
+        "response.mcp_call.failed" => E::Mcp(McpEvent::CallFailed),
+        "error" => {
+            let RawError { kind, code, param, event_id } = body().error;
+            let number = event_id.strip_prefix(super::EVENT_ID).and_then(number);
+            E::Error { code: RawError { kind, code, ..RawError::default() }.code_or_type(), param, number }
+        }
+        "" => return None,
+        known if IGNORED.contains(&known) => E::Ignored,
+        _ => E::Unknown,
+    })
+}
+
+/// The number of one of our events, as we wrote it.
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok()
+}
+
+/// Milliseconds as a whole number; some servers tell fractions.
+fn whole(millis: Option<f64>) -> Option<u64> {
+    // A cast saturates, and makes zero of what is not a number.
+    millis.map(|millis| millis as u64)
+}
+
+/// The format that a `session.updated` names, if it names the same one both ways. Servers show their sessions
+/// in many shapes, so it is looked for rather than expected; the event comes once or twice in a call.
+fn session_format(bytes: &[u8]) -> Option<ModelFormat> {
+    let event: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let named = |side: &str| {
+        let nested = event.pointer(&format!("/session/audio/{side}/format/type"));
+        let name = nested.or_else(|| event.pointer(&format!("/session/{side}_audio_format")))?.as_str()?;
+        ModelFormat::ALL.into_iter().find(|format| [format.media_type(), format.beta_name()].contains(&name))
+    };
+    named("input").filter(|&input| named("output") == Some(input))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::METADATA_KEY;
+    use super::*;
+
+    /// Every server event of the GA interface (openai 3.54.0).
+    const GA: [&str; 46] = [
+        "conversation.created",
+        "conversation.item.added",
+        "conversation.item.created",
+        "conversation.item.deleted",
+        "conversation.item.done",
+        "conversation.item.input_audio_transcription.completed",
+        "conversation.item.input_audio_transcription.delta",
+        "conversation.item.input_audio_transcription.failed",
+        "conversation.item.input_audio_transcription.segment",
+        "conversation.item.retrieved",
+        "conversation.item.truncated",
+        "error",
+        "input_audio_buffer.cleared",
+        "input_audio_buffer.committed",
+        "input_audio_buffer.dtmf_event_received",
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.speech_stopped",
+        "input_audio_buffer.timeout_triggered",
+        "mcp_list_tools.completed",
+        "mcp_list_tools.failed",
+        "mcp_list_tools.in_progress",
+        "output_audio_buffer.cleared",
+        "output_audio_buffer.started",
+        "output_audio_buffer.stopped",
+        "rate_limits.updated",
+        "response.content_part.added",
+        "response.content_part.done",
+        "response.created",
+        "response.done",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "response.mcp_call.completed",
+        "response.mcp_call.failed",
+        "response.mcp_call.in_progress",
+        "response.mcp_call_arguments.delta",
+        "response.mcp_call_arguments.done",
+        "response.output_audio.delta",
+        "response.output_audio.done",
+        "response.output_audio_transcript.delta",
+        "response.output_audio_transcript.done",
+        "response.output_item.added",
+        "response.output_item.done",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "session.created",
+        "session.updated",
+    ];
+
+    fn event(json: &'static str) -> ServerEvent<'static> {
+        parse(json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn every_event_of_the_interface_is_used_or_knowingly_ignored() {
+        for kind in GA {
+            let message = format!(r#"{{"type":"{kind}"}}"#);
+            let event = parse(message.as_bytes()).unwrap();
+            assert_ne!(event, ServerEvent::Unknown, "{kind}");
+            assert_eq!(event == ServerEvent::Ignored, IGNORED.contains(&kind), "{kind}");
+        }
+        assert_eq!(event(r#"{"type":"response.cancelled"}"#), ServerEvent::Unknown);
+    }
+
+    #[test]
+    fn the_names_of_the_former_beta_are_understood() {
+        for (beta, ga) in [
+            ("response.audio.delta", "response.output_audio.delta"),
+            ("response.audio.done", "response.output_audio.done"),
+            ("response.audio_transcript.delta", "response.output_audio_transcript.delta"),
+            ("response.audio_transcript.done", "response.output_audio_transcript.done"),
+            ("conversation.item.created", "conversation.item.added"),
+            ("response.text.delta", "response.output_text.delta"),
+        ] {
+            let with = |kind: &str| {
+                format!(
+                    r#"{{"type":"{kind}","item_id":"i","delta":"AAAA","transcript":"t","item":{{"id":"i"}}}}"#
+                )
+            };
+            assert_eq!(parse(with(beta).as_bytes()), parse(with(ga).as_bytes()), "{beta}");
+        }
+    }
+
+    #[test]
+    fn a_delta_is_borrowed_from_the_message() {
+        let event = event(
+            r#"{"type":"response.output_audio.delta","event_id":"e","response_id":"r","item_id":"i","output_index":0,
+               "content_index":1,"delta":"AAEC","obfuscation":"zzz"}"#,
+        );
+        let ServerEvent::AudioDelta { response_id, item_id, content_index, delta } = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!((&*response_id, &*item_id, content_index, &*delta), ("r", "i", 1, "AAEC"));
+    }
+
+    #[test]
+    fn a_failed_response_names_its_error_and_a_cancelled_one_its_reason() {
+        let failed = event(
+            r#"{"type":"response.done","response":{"status":"failed","status_details":{"type":"failed",
+               "error":{"type":"x","code":"rate_limit_exceeded"}}}}"#,
+        );
+        let ServerEvent::ResponseDone { status, detail, .. } = failed else { panic!() };
+        assert_eq!((&*status, &*detail), ("failed", "rate_limit_exceeded"));
+        let cancelled = event(
+            r#"{"type":"response.done","response":{"status":"cancelled","status_details":{"reason":"turn_detected","error":null}}}"#,
+        );
+        assert!(matches!(cancelled, ServerEvent::ResponseDone { detail, .. } if &*detail == "turn_detected"));
+    }
+
+    #[test]
+    fn a_response_and_an_error_tell_what_they_answer() {
+        let metadata = format!(r#"{{"{METADATA_KEY}":"7","other":"x"}}"#);
+        let created =
+            format!(r#"{{"type":"response.created","response":{{"id":"r","metadata":{metadata}}}}}"#);
+        let Some(ServerEvent::ResponseCreated { number, .. }) = parse(created.as_bytes()) else { panic!() };
+        assert_eq!(number, Some(7));
+        for metadata in ["null", "{}", r#"{"ari_bridge":"x"}"#, "[]"] {
+            let created = format!(r#"{{"type":"response.created","response":{{"metadata":{metadata}}}}}"#);
+            let Some(ServerEvent::ResponseCreated { number, .. }) = parse(created.as_bytes()) else {
+                panic!()
+            };
+            assert_eq!(number, None);
+        }
+        let error = event(r#"{"type":"error","error":{"code":"x","event_id":"ari-bridge-12"}}"#);
+        assert!(matches!(error, ServerEvent::Error { number: Some(12), .. }), "{error:?}");
+        let error = event(r#"{"type":"error","error":{"code":"x","event_id":null}}"#);
+        assert!(matches!(error, ServerEvent::Error { number: None, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_function_call_comes_with_its_name_and_arguments_in_both_events() {
+        let done = event(
+            r#"{"type":"response.output_item.done","response_id":"r","item":{"id":"i","type":"function_call",
+               "status":"completed","call_id":"c","name":"transfer","arguments":"{\"a\":1}"}}"#,
+        );
+        let ServerEvent::ItemDone { item, .. } = done else { panic!() };
+        assert_eq!((item.kind, &*item.call_id, &*item.name), (ItemKind::FunctionCall, "c", "transfer"));
+        let arguments = event(
+            r#"{"type":"response.function_call_arguments.done","response_id":"r","item_id":"i","call_id":"c",
+               "name":"transfer","arguments":"{\"a\":1}"}"#,
+        );
+        let ServerEvent::ArgumentsDone { call, .. } = arguments else { panic!() };
+        assert_eq!((&call.id, &call.call_id, &call.arguments), (&item.id, &item.call_id, &item.arguments));
+    }
+
+    #[test]
+    fn nulls_unknown_fields_and_unknown_events_are_tolerated() {
+        for message in [
+            r#"{"type":"error","error":{"code":null,"param":null,"event_id":null,"type":"server_error"}}"#,
+            r#"{"type":"response.done","response":null}"#,
+            r#"{"type":"session.created","session":{"new_in_2030":[1,{}]}}"#,
+            r#"{"type":"something.new","delta":null,"item_id":null,"content_index":null}"#,
+            r#"{"type":"response.output_item.done","item":[1]}"#,
+        ] {
+            assert!(parse(message.as_bytes()).is_some(), "{message}");
+        }
+    }
+
+    #[test]
+    fn one_field_of_another_kind_does_not_cost_an_event() {
+        let code = |json| match event(json) {
+            ServerEvent::Error { code, .. } => code.to_string(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(code(r#"{"type":"error","error":{"type":"invalid_request_error","code":400}}"#), "400");
+        assert_eq!(code(r#"{"type":"error","error":"model overloaded"}"#), "");
+        assert_eq!(
+            event(r#"{"type":"vendor.note","delta":{"x":1},"response":"text"}"#),
+            ServerEvent::Unknown
+        );
+        assert_eq!(
+            event(r#"{"type":"input_audio_buffer.speech_started","audio_start_ms":"120"}"#),
+            ServerEvent::SpeechStarted { audio_start_ms: None }
+        );
+        let delta =
+            r#"{"type":"response.output_audio.delta","item_id":"a","content_index":-1,"delta":"AAAA"}"#;
+        assert!(matches!(event(delta), ServerEvent::AudioDelta { content_index: 0, .. }));
+    }
+
+    #[test]
+    fn what_is_not_an_event_is_none() {
+        for message in [&b""[..], b"{", b"5", b"{}", br#"{"type":7}"#, br#"{"type":""}"#, b"\xff"] {
+            assert_eq!(parse(message), None);
+        }
+    }
+
+    #[test]
+    fn the_format_is_found_in_a_nested_and_in_a_flat_session() {
+        let nested = r#"{"type":"session.updated","session":{"audio":{"input":{"format":{"type":"audio/pcmu"}},
+            "output":{"format":{"type":"audio/pcmu"}}}}}"#;
+        let flat = r#"{"type":"session.updated","session":{"input_audio_format":"g711_ulaw","output_audio_format":"g711_ulaw"}}"#;
+        for message in [nested, flat] {
+            assert_eq!(event(message), ServerEvent::SessionUpdated { format: Some(ModelFormat::Pcmu) });
+        }
+        for session in [
+            r#"{"audio":{"input":{"format":{"type":"audio/pcmu"}},"output":{"format":{"type":"audio/pcm","rate":24000}}}}"#,
+            r#"{"audio":{"input":{"format":"pcmu"},"output":{"format":"pcmu"}}}"#,
+            r#"{"audio":{"input":null}}"#,
+            r#"{"audio":7}"#,
+        ] {
+            let shown = format!(r#"{{"type":"session.updated","session":{session}}}"#);
+            let event = parse(shown.as_bytes());
+            assert_eq!(event, Some(ServerEvent::SessionUpdated { format: None }), "{session}");
+        }
+    }
+}
