@@ -219,19 +219,15 @@ pub fn run(out: &Path) -> Result<Report, DemoError> {
 fn config(ari_url: &str, realtime_url: &str) -> Result<Config, ConfigFaults> {
     let Settings { user, password, app, .. } = Settings::default();
     let realtime::Settings { key, .. } = realtime::Settings::default();
-    Config::from_lookup(|name| {
-        let value = match name {
-            "OPENAI_API_KEY" => &key,
-            "OPENAI_REALTIME_URL" => realtime_url,
-            "ARI_URL" => ari_url,
-            "ARI_USER" => &user,
-            "ARI_PASSWORD" => &password,
-            "ARI_APP" => &app,
-            "ADMIN_BIND" => "127.0.0.1:0",
-            _ => return None,
-        };
-        Some(value.to_owned())
-    })
+    Config::from_variables([
+        ("OPENAI_API_KEY", key.as_str()),
+        ("OPENAI_REALTIME_URL", realtime_url),
+        ("ARI_URL", ari_url),
+        ("ARI_USER", &user),
+        ("ARI_PASSWORD", &password),
+        ("ARI_APP", &app),
+        ("ADMIN_BIND", "127.0.0.1:0"),
+    ])
 }
 
 fn wait_for(flag: &AtomicBool) {

@@ -90,16 +90,18 @@ fn failed(error: impl std::fmt::Display) -> u8 {
 
 /// Reads `.env` and the environment. All faults are told at once, one per line.
 fn settings(file: Option<&Path>) -> Result<Config, u8> {
-    let from_file = env_file(file).map_err(|line| {
+    let mut variables = env_file(file).map_err(|line| {
         eprintln!("{line}");
         MISCONFIGURED
     })?;
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for line in config::near_misses(from_file.keys().cloned().chain(names)) {
+    // What is not UTF-8 can be none of ours, and must not hide what the file says.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    variables.extend(environment);
+    for line in config::near_misses(variables.keys()) {
         tracing::warn!("{line}");
     }
-    let lookup = |name: &str| std::env::var(name).ok().or_else(|| from_file.get(name).cloned());
-    Config::from_lookup(lookup).map_err(|faults| {
+    Config::from_variables(variables).map_err(|faults| {
         eprintln!("{faults}");
         MISCONFIGURED
     })

@@ -2,12 +2,12 @@
 
 use ari_bridge_core::admin::{self, Health};
 use ari_bridge_core::call::{Actions, IoFault, Record};
-use ari_bridge_core::config::Config;
+use ari_bridge_core::config::{Config, Secret};
 use ari_bridge_core::id::{CallId, LegId};
 use ari_bridge_core::metrics::Metrics;
 use ari_bridge_core::observe::{Observation, Severity};
 use ari_bridge_core::ports::PortPool;
-use async_tungstenite::tungstenite::http::header::AUTHORIZATION;
+use async_tungstenite::tungstenite::http::header::{AUTHORIZATION, HeaderName};
 use futures_rustls::rustls::ClientConfig;
 use smol::{Async, Executor};
 use std::io;
@@ -167,13 +167,18 @@ pub(crate) fn realtime_target(config: &Config, tls: Arc<ClientConfig>) -> Target
         port: realtime.url.port,
         host_header: realtime.url.host_header(),
         path: realtime.request_target(),
-        headers: vec![(AUTHORIZATION, realtime.authorization().expose().to_owned())],
+        headers: realtime.request_headers().into_iter().filter_map(header).collect(),
         proxy: realtime.proxy.as_ref().map(|proxy| Proxy {
             host: proxy.host.clone(),
             port: proxy.port,
             authorization: proxy.authorization().map(|secret| secret.expose().to_owned()),
         }),
     }
+}
+
+/// A header as the WebSocket takes it. A name that cannot be one was refused when the settings were read.
+fn header((name, value): (String, Secret)) -> Option<(HeaderName, String)> {
+    Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value.expose().to_owned()))
 }
 
 /// Where Asterisk's event socket is.

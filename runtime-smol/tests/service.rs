@@ -25,22 +25,16 @@ const NOBODY: &str = "ws://127.0.0.1:1/v1/realtime";
 /// Settings for this Asterisk; `set` are variables that differ from the default.
 fn config(ari_url: &str, set: &[(&str, &str)]) -> Config {
     let standin = Settings::default();
-    let lookup = |name: &str| {
-        let set = set.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
-        let value = match name {
-            _ if set.is_some() => set?,
-            "OPENAI_API_KEY" => "sk-test",
-            "OPENAI_REALTIME_URL" => NOBODY,
-            "ARI_URL" => ari_url,
-            "ARI_USER" => &standin.user,
-            "ARI_PASSWORD" => &standin.password,
-            "ARI_APP" => &standin.app,
-            "ADMIN_BIND" => "127.0.0.1:0",
-            _ => return None,
-        };
-        Some(value.to_owned())
-    };
-    Config::from_lookup(lookup).unwrap_or_else(|faults| panic!("{faults}"))
+    let usual = [
+        ("OPENAI_API_KEY", "sk-test"),
+        ("OPENAI_REALTIME_URL", NOBODY),
+        ("ARI_URL", ari_url),
+        ("ARI_USER", &standin.user),
+        ("ARI_PASSWORD", &standin.password),
+        ("ARI_APP", &standin.app),
+        ("ADMIN_BIND", "127.0.0.1:0"),
+    ];
+    Config::from_variables(usual.iter().chain(set).copied()).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 /// A service, and what it tells.

@@ -172,8 +172,8 @@ mod tests {
 
     #[test]
     fn one_failure_fails_the_report() {
-        let lookup = |name: &str| (name == "OPENAI_API_KEY").then(|| "sk-1".to_owned());
-        let mut report = Report::new(&Config::from_lookup(lookup).unwrap());
+        let config = Config::from_variables([("OPENAI_API_KEY", "sk-1")]).unwrap();
+        let mut report = Report::new(&config);
         report.warn("ARI_PASWORD is not a setting".to_owned());
         report.push(realtime(RealtimeAnswer::Message(br#"{"type":"session.created"}"#)));
         assert!(report.passed() && report.exit_code() == 0, "warnings do not count");

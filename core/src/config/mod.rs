@@ -1,6 +1,6 @@
 //! Text to settings: what stands in the environment becomes a checked [`Config`].
 //!
-//! The environment itself is the runtime's; it hands in a lookup. A value that cannot be is refused with one
+//! The environment itself is the runtime's; it hands in what is set. A value that cannot be is refused with one
 //! line that names the variable, the value and what is allowed, and all such lines come at once. Values of
 //! variables that hold a secret are never repeated, neither in a fault nor by `Debug`.
 
@@ -15,7 +15,7 @@ pub use secret::Secret;
 pub use url::Endpoint;
 pub use variables::{Preset, VARIABLES, Variable, env_example, help_text, markdown_table, near_misses};
 
-use crate::settings::{CallSettings, MediaPlan, SwitchboardSettings};
+use crate::settings::{CallSettings, Dialect, MediaPlan, ServerVad, SwitchboardSettings, TurnDetection};
 use crate::uri::Encoded;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,6 +34,8 @@ pub struct Config {
     pub ari: AriConfig,
     /// How the Realtime server is reached.
     pub realtime: RealtimeConfig,
+    /// The key of the hash by which the server is told who calls; without it nothing is told.
+    pub safety_key: Option<Secret>,
     /// Where media sockets are bound.
     pub rtp: RtpConfig,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
@@ -58,12 +60,17 @@ pub struct AriConfig {
 /// How the Realtime server is reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RealtimeConfig {
+    /// How it wants to be spoken to: the same as in the settings of the session. Here it decides how the key is
+    /// told.
+    pub dialect: Dialect,
     /// The server.
     pub url: Endpoint,
     /// The model.
     pub model: String,
     /// The key.
     pub api_key: Secret,
+    /// Further headers; their names are tokens, and each stands once.
+    pub headers: Vec<(String, Secret)>,
     /// The proxy to go through: set only if `HTTPS_PROXY` is and [`RealtimeConfig::url`] is `wss://` to
     /// another machine, as the variable is understood elsewhere.
     pub proxy: Option<ProxyConfig>,
@@ -92,13 +99,19 @@ pub struct RtpConfig {
 }
 
 impl Config {
-    /// Reads every variable through `lookup`.
+    /// Reads the settings from `variables`: the environment and whatever stands behind it. If a name comes twice,
+    /// the later value counts; names that the bridge does not know may be among them.
     ///
     /// # Errors
     ///
     /// All values that cannot be, at once.
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigFaults> {
-        read::config(&lookup)
+    pub fn from_variables<N, V>(variables: impl IntoIterator<Item = (N, V)>) -> Result<Self, ConfigFaults>
+    where
+        N: Into<String>,
+        V: Into<String>,
+    {
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
+        read::config(&variables.collect())
     }
 
     /// What is allowed but probably not meant, one line each.
@@ -110,7 +123,7 @@ impl Config {
                 lines.push(line.to_owned());
             }
         };
-        let Self { ari, realtime, rtp, .. } = self;
+        let Self { call, ari, realtime, rtp, .. } = self;
         let plain = |url: &Endpoint| !url.tls && !url.is_loopback();
         warn(
             plain(&realtime.url),
@@ -131,11 +144,30 @@ impl Config {
             realtime.model_in_url().is_some_and(|model| model != Encoded(&realtime.model).to_string()),
             "OPENAI_REALTIME_URL names a model; it is used, and OPENAI_MODEL is not",
         );
+        warn(
+            realtime.dialect == Dialect::OpenAi && realtime.is_azure(),
+            "OPENAI_REALTIME_URL is a server of Azure's: REALTIME_DIALECT=azure may be meant, or the key is not told as it wants it",
+        );
+        warn(
+            realtime.dialect == Dialect::Azure && realtime.in_query("api-version").is_some(),
+            "OPENAI_REALTIME_URL has an api-version: Azure's GA interface answers 401 to it",
+        );
+        let server_idle = match &call.session.turn_detection {
+            TurnDetection::Server(ServerVad { idle_timeout_ms, .. }) => *idle_timeout_ms,
+            TurnDetection::Semantic { .. } => None,
+        };
+        warn(
+            server_idle.is_some() && call.idle.is_some(),
+            "VAD_IDLE_TIMEOUT_MS and IDLE_SECONDS are both set: an idle caller is spoken to by the server and by the bridge",
+        );
         lines
     }
 }
 
 const CHANGE_ME: &str = "CHANGE_ME";
+
+/// The header that tells the server who calls, by a name that is nobody's.
+pub const SAFETY_HEADER: &str = "OpenAI-Safety-Identifier";
 
 impl AriConfig {
     /// The URL of a REST request; `path` is the one below `/ari`, with its query: `/channels/…?…`.
@@ -186,15 +218,39 @@ impl RealtimeConfig {
         format!("{scheme}://{}{}", self.url.authority(), self.request_target())
     }
 
-    /// The value of the `Authorization` header (RFC 6750).
+    /// The headers that the server wants beside those of the upgrade: the key, and those that the operator gave.
+    /// A header of the operator's that is the key's own takes its place.
     #[must_use]
-    pub fn authorization(&self) -> Secret {
-        Secret::new(format!("Bearer {}", self.api_key.expose()))
+    pub fn request_headers(&self) -> Vec<(String, Secret)> {
+        let (name, value) = match self.dialect {
+            Dialect::Azure => ("api-key", self.api_key.clone()),
+            Dialect::OpenAi | Dialect::Xai | Dialect::Beta | Dialect::Qwen => {
+                // RFC 6750 §2.1.
+                ("Authorization", Secret::new(format!("Bearer {}", self.api_key.expose())))
+            }
+        };
+        let key = (!self.names(name)).then(|| (name.to_owned(), value));
+        key.into_iter().chain(self.headers.iter().cloned()).collect()
+    }
+
+    /// Whether the operator gave this header.
+    fn names(&self, header: &str) -> bool {
+        self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(header))
     }
 
     /// The model in the query of the URL, still encoded.
     fn model_in_url(&self) -> Option<&str> {
-        self.url.query.as_ref()?.expose().split('&').find_map(|pair| pair.strip_prefix("model="))
+        self.in_query("model")
+    }
+
+    /// A value in the query of the URL, still encoded.
+    fn in_query(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.url.query.as_ref()?.expose().split('&');
+        pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    fn is_azure(&self) -> bool {
+        self.url.host.to_ascii_lowercase().ends_with(".openai.azure.com")
     }
 }
 
@@ -219,109 +275,4 @@ fn basic(user_and_password: &str) -> Secret {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with(set: &[(&str, &str)]) -> Config {
-        let lookup = |name: &str| {
-            let found = set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-            found.or_else(|| (name == "OPENAI_API_KEY").then(|| "sk-secret-1".to_owned()))
-        };
-        Config::from_lookup(lookup).unwrap_or_else(|faults| panic!("{faults}"))
-    }
-
-    #[test]
-    fn ari_is_addressed_as_asterisk_serves_it() {
-        let ari = with(&[("ARI_PASSWORD", "pässword")]).ari;
-        assert_eq!(ari.rest_url("/channels/1?x=y"), "http://localhost:8088/ari/channels/1?x=y");
-        assert_eq!(ari.events_url(), "ws://localhost:8088/ari/events?app=voice-agent");
-        // base64 of "voiceapp:pässword" in UTF-8, made with coreutils.
-        assert_eq!(ari.authorization().expose(), "Basic dm9pY2VhcHA6cMOkc3N3b3Jk");
-    }
-
-    #[test]
-    fn the_prefix_of_http_conf_stands_before_ari_however_it_is_written() {
-        for url in [
-            "https://pbx/asterisk",
-            "https://pbx/asterisk/",
-            "https://pbx/asterisk/ari",
-            "https://pbx/asterisk/ari/",
-        ] {
-            let ari = with(&[("ARI_URL", url)]).ari;
-            assert_eq!(ari.events_target(), "/asterisk/ari/events?app=voice-agent", "{url}");
-            assert_eq!(ari.rest_url("/bridges"), "https://pbx:443/asterisk/ari/bridges", "{url}");
-        }
-    }
-
-    #[test]
-    fn the_model_goes_into_the_query() {
-        let target = |url: &str, model: &str| {
-            with(&[("OPENAI_REALTIME_URL", url), ("OPENAI_MODEL", model)]).realtime.request_target()
-        };
-        assert_eq!(
-            with(&[]).realtime.request_url(),
-            "wss://api.openai.com:443/v1/realtime?model=gpt-realtime-2.1-mini"
-        );
-        assert_eq!(target("ws://127.0.0.1:9000", "my/model"), "/?model=my%2Fmodel");
-        assert_eq!(target("wss://a.b/rt?api-version=1", "m"), "/rt?api-version=1&model=m");
-        assert_eq!(target("wss://a.b/rt?model=other&x=1", "m"), "/rt?model=other&x=1");
-    }
-
-    #[test]
-    fn the_key_is_a_bearer_token() {
-        assert_eq!(with(&[]).realtime.authorization().expose(), "Bearer sk-secret-1");
-    }
-
-    #[test]
-    fn a_proxy_gets_its_credentials_decoded() {
-        let proxy = with(&[("HTTPS_PROXY", "http://me:p%40ss%3A1@10.0.0.9:3128")]).realtime.proxy.unwrap();
-        assert_eq!((proxy.host.as_str(), proxy.port), ("10.0.0.9", 3128));
-        assert_eq!(proxy.credentials.as_ref().unwrap().expose(), "me:p@ss:1");
-        // base64 of "me:p@ss:1", made with coreutils.
-        assert_eq!(proxy.authorization().unwrap().expose(), "Basic bWU6cEBzczox");
-        let open = with(&[("HTTPS_PROXY", "http://proxy:8080/")]).realtime.proxy.unwrap();
-        assert_eq!(open.authorization(), None);
-    }
-
-    #[test]
-    fn a_proxy_is_not_asked_for_what_needs_none() {
-        for url in ["ws://model.example/v1", "wss://localhost:9000", "wss://[::1]:9000"] {
-            let config = with(&[("HTTPS_PROXY", "http://proxy:8080"), ("OPENAI_REALTIME_URL", url)]);
-            assert_eq!(config.realtime.proxy, None, "{url}");
-        }
-    }
-
-    #[test]
-    fn a_secret_is_in_no_debug_output() {
-        let config = with(&[
-            ("OPENAI_API_KEY", "hidden-1"),
-            ("ARI_PASSWORD", "hidden-2"),
-            ("HTTPS_PROXY", "http://hidden-3:hidden-4@proxy:3128"),
-            ("OPENAI_REALTIME_URL", "wss://a.b/rt?api-key=hidden-5"),
-        ]);
-        let shown =
-            format!("{config:?} {config:#?} {:?} {:?}", config.ari.authorization(), config.warnings());
-        assert!(shown.contains("voiceapp") && !shown.contains("hidden"), "{shown}");
-        assert!(!shown.contains(&STANDARD.encode("voiceapp:hidden-2")));
-    }
-
-    #[test]
-    fn what_is_probably_not_meant_is_said() {
-        assert_eq!(with(&[]).warnings(), ["ARI_PASSWORD is still CHANGE_ME"]);
-        assert!(with(&[("ARI_PASSWORD", "x")]).warnings().is_empty());
-        let config = with(&[
-            ("ARI_PASSWORD", "x"),
-            ("ARI_URL", "http://pbx.example:8088"),
-            ("ARI_CA_FILE", "ca.pem"),
-            ("OPENAI_REALTIME_URL", "ws://model.example/v1?model=other"),
-            ("OPENAI_MODEL", "gpt-4o-realtime-preview"),
-        ]);
-        let lines = config.warnings();
-        let about = |word: &str| lines.iter().filter(|line| line.contains(word)).count();
-        assert_eq!(lines.len(), 6, "{lines:#?}");
-        assert_eq!(
-            (about("in the clear"), about("ARI_CA_FILE"), about("loopback"), about("model")),
-            (2, 1, 1, 2)
-        );
-    }
-}
+mod tests;

@@ -5,6 +5,8 @@ use super::url::{Schemes, Url, parse};
 use super::variables::{Preset, find};
 use core::fmt;
 use core::ops::RangeInclusive;
+use core::str::FromStr;
+use std::collections::BTreeMap;
 
 /// How much of a refused value is repeated, in characters.
 const MAX_SHOWN_CHARS: usize = 80;
@@ -17,7 +19,7 @@ pub struct ConfigFaults(Vec<Fault>);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault {
     /// The variable.
-    pub variable: &'static str,
+    pub variable: String,
     /// What is wrong and what is allowed.
     pub message: String,
 }
@@ -54,13 +56,22 @@ pub(super) fn is_plain(text: &str) -> bool {
 
 /// Looks values up and collects what is wrong with them.
 pub(super) struct Reader<'a> {
-    lookup: &'a dyn Fn(&str) -> Option<String>,
+    variables: &'a BTreeMap<String, String>,
     faults: Vec<Fault>,
 }
 
+/// A variable of a family: `TRANSFER_<name>`.
+pub(super) struct Member<'a> {
+    /// The whole name.
+    pub(super) variable: &'a str,
+    /// What follows the prefix.
+    pub(super) name: &'a str,
+    pub(super) value: &'a str,
+}
+
 impl<'a> Reader<'a> {
-    pub(super) const fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, faults: Vec::new() }
+    pub(super) const fn new(variables: &'a BTreeMap<String, String>) -> Self {
+        Self { variables, faults: Vec::new() }
     }
 
     pub(super) const fn is_clean(&self) -> bool {
@@ -73,10 +84,10 @@ impl<'a> Reader<'a> {
 
     /// What is set, or the default. Empty counts as unset, and spaces around a value belong to whoever pasted it.
     pub(super) fn value(&self, name: &'static str) -> Option<String> {
-        let set = (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        set.or_else(|| match find(name)?.default {
+        let set = self.variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        set.map(str::to_owned).or_else(|| match find(name)?.default {
             Preset::Value(value) => Some(value.to_owned()),
-            Preset::Required | Preset::Unset => None,
+            Preset::Required | Preset::Unset | Preset::Family { .. } => None,
         })
     }
 
@@ -84,13 +95,24 @@ impl<'a> Reader<'a> {
         self.value(name)
     }
 
+    /// The variables that begin with `prefix`, sorted by their names and without those that are empty. A fixed
+    /// variable that begins so is none of them.
+    pub(super) fn family(&self, prefix: &str) -> Vec<Member<'a>> {
+        let set = self.variables.iter().filter(|(variable, _)| find(variable).is_none());
+        set.filter_map(|(variable, value)| {
+            let (name, value) = (variable.strip_prefix(prefix)?, value.trim());
+            (!value.is_empty()).then_some(Member { variable, name, value })
+        })
+        .collect()
+    }
+
     /// Always `None`, so that a reader can end with it.
-    pub(super) fn fault<T>(&mut self, variable: &'static str, message: &str) -> Option<T> {
-        self.faults.push(Fault { variable, message: message.to_owned() });
+    pub(super) fn fault<T>(&mut self, variable: &str, message: &str) -> Option<T> {
+        self.faults.push(Fault { variable: variable.to_owned(), message: message.to_owned() });
         None
     }
 
-    fn refuse<T>(&mut self, variable: &'static str, value: &str, allowed: &str) -> Option<T> {
+    pub(super) fn refuse<T>(&mut self, variable: &str, value: &str, allowed: &str) -> Option<T> {
         self.fault(variable, &format!("{} cannot be; it must be {allowed}", shown(value)))
     }
 
@@ -104,6 +126,24 @@ impl<'a> Reader<'a> {
             return self.fault(name, &format!("it is not set; it must be {allowed}"));
         };
         parse(&value).or_else(|| self.refuse(name, &value, allowed))
+    }
+
+    /// Like [`Reader::parse`] for what may be unset: `None` is a fault, `Some(None)` is not set.
+    pub(super) fn parse_optional<T>(
+        &mut self,
+        name: &'static str,
+        allowed: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<Option<T>> {
+        if self.value(name).is_none() { Some(None) } else { self.parse(name, allowed, parse).map(Some) }
+    }
+
+    pub(super) fn on_off(&mut self, name: &'static str) -> Option<bool> {
+        self.parse(name, "on or off", |text| match text {
+            "on" => Some(true),
+            "off" => Some(false),
+            _ => None,
+        })
     }
 
     pub(super) fn secret(
@@ -125,14 +165,35 @@ impl<'a> Reader<'a> {
         range: RangeInclusive<u64>,
         unit: &str,
     ) -> Option<u64> {
-        let allowed = format!("a whole number from {} to {}{unit}", range.start(), range.end());
-        self.parse(name, &allowed, |text| text.parse().ok().filter(|n| range.contains(n)))
+        self.parse(name, &whole(&range, unit), |text| within(text, &range))
+    }
+
+    /// `None` is a fault, `Some(None)` is not set.
+    pub(super) fn optional_number(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+        unit: &str,
+    ) -> Option<Option<u64>> {
+        self.parse_optional(name, &whole(&range, unit), |text| within(text, &range))
+    }
+
+    /// A number of milliseconds as the server wants it.
+    pub(super) fn millis(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Option<u32> {
+        self.number(name, range, " milliseconds").and_then(|n| u32::try_from(n).ok())
     }
 
     pub(super) fn fraction(&mut self, name: &'static str, range: RangeInclusive<f64>) -> Option<f64> {
-        let allowed = format!("a number from {} to {}", range.start(), range.end());
-        // NaN lies in no range.
-        self.parse(name, &allowed, |text| text.parse().ok().filter(|n| range.contains(n)))
+        self.parse(name, &from_to(&range), |text| within(text, &range))
+    }
+
+    /// `None` is a fault, `Some(None)` is not set.
+    pub(super) fn optional_fraction(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<f64>,
+    ) -> Option<Option<f64>> {
+        self.parse_optional(name, &from_to(&range), |text| within(text, &range))
     }
 
     pub(super) fn url(&mut self, name: &'static str, schemes: Schemes) -> Option<Url> {
@@ -154,8 +215,21 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn whole(range: &RangeInclusive<u64>, unit: &str) -> String {
+    format!("a whole number from {} to {}{unit}", range.start(), range.end())
+}
+
+fn from_to(range: &RangeInclusive<f64>) -> String {
+    format!("a number from {} to {}", range.start(), range.end())
+}
+
+/// The number in `text`. NaN lies in no range.
+pub(super) fn within<T: FromStr + PartialOrd>(text: &str, range: &RangeInclusive<T>) -> Option<T> {
+    text.parse().ok().filter(|n| range.contains(n))
+}
+
 /// A value as it may stand in one line: quoted, escaped, and cut.
-fn shown(value: &str) -> String {
+pub(super) fn shown(value: &str) -> String {
     let cut: String = value.chars().take(MAX_SHOWN_CHARS).collect();
     let more = if cut.len() < value.len() { "…" } else { "" };
     format!("{cut:?}{more}")

@@ -1,0 +1,128 @@
+//! Which variables there are, and what is allowed in each.
+
+mod call;
+mod families;
+mod headers;
+mod realtime;
+mod session;
+
+use super::reader::{ConfigFaults, Reader, is_plain};
+use super::url::{Endpoint, Schemes, is_host_name};
+use super::{AriConfig, Config, RtpConfig};
+use crate::format::MediaFormat;
+use crate::settings::{CallSettings, Dialect, MediaPlan, SwitchboardSettings, Transport};
+use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+
+/// The longest application name, in bytes: Asterisk makes a dialplan context `stasis-<app>` of it, and the
+/// name of a context has room for 80.
+const MAX_APP_BYTES: usize = 80 - "stasis-".len();
+
+/// Reads everything.
+pub(super) fn config(variables: &BTreeMap<String, String>) -> Result<Config, ConfigFaults> {
+    let mut reader = Reader::new(variables);
+    // Each part is read whatever becomes of the others, so that all faults are found.
+    let dialect = dialect(&mut reader);
+    let (ari, realtime) = (ari(&mut reader), realtime::realtime(&mut reader, dialect));
+    let safety_key = realtime::safety_key(&mut reader, realtime.as_ref());
+    let (rtp, media) = (rtp(&mut reader), media(&mut reader));
+    let session = session::session(&mut reader, dialect, media);
+    let (call, admin_bind) = (call::call(&mut reader, session), admin_bind(&mut reader));
+    match (ari, realtime, safety_key, rtp, media, call, admin_bind) {
+        (
+            Some(ari),
+            Some(realtime),
+            Some(safety_key),
+            Some((rtp, advertise_host)),
+            Some(media),
+            Some(call),
+            Some(admin_bind),
+        ) if reader.is_clean() => Ok(Config {
+            call: CallSettings { ari_app: ari.app.clone(), advertise_host, ..call },
+            switchboard: SwitchboardSettings { ari_app: ari.app.clone(), max_calls: rtp.ports() },
+            media,
+            ari,
+            realtime,
+            safety_key,
+            rtp,
+            admin_bind,
+        }),
+        _ => Err(reader.into_faults()),
+    }
+}
+
+fn dialect(reader: &mut Reader<'_>) -> Option<Dialect> {
+    reader.parse("REALTIME_DIALECT", "openai, azure, xai, beta or qwen", |text| {
+        Dialect::ALL.into_iter().find(|dialect| dialect.name() == text)
+    })
+}
+
+fn ari(reader: &mut Reader<'_>) -> Option<AriConfig> {
+    let base = reader.url("ARI_URL", Schemes { plain: "http", tls: Some("https") }).and_then(|url| {
+        if url.userinfo.is_some() {
+            return reader.fault(
+                "ARI_URL",
+                "user and password belong into ARI_USER and ARI_PASSWORD, not into the URL",
+            );
+        }
+        if url.endpoint.query.is_some() {
+            return reader.fault("ARI_URL", "it must not have a query");
+        }
+        // People write the URL with and without the /ari that every path has.
+        let path = url.endpoint.path.trim_end_matches('/');
+        let path = path.strip_suffix("/ari").unwrap_or(path).to_owned();
+        Some(Endpoint { path, ..url.endpoint })
+    });
+    let user = reader.parse("ARI_USER", "a name without a colon", |text| {
+        (is_plain(text) && !text.contains(':')).then(|| text.to_owned())
+    });
+    let password = reader.secret("ARI_PASSWORD", "text without control characters", is_plain);
+    let app = reader.parse("ARI_APP", "1 to 73 letters, digits, '-', '_' or '.'", |text| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        (text.len() <= MAX_APP_BYTES && text.bytes().all(allowed)).then(|| text.to_owned())
+    });
+    let ca_file = reader.optional("ARI_CA_FILE");
+    Some(AriConfig { base: base?, user: user?, password: password?, ca_file, app: app? })
+}
+
+/// Where to bind, and what Asterisk is told instead.
+fn rtp(reader: &mut Reader<'_>) -> Option<(RtpConfig, Option<String>)> {
+    let bind = reader.parse("RTP_BIND_HOST", "an IP address", |text| text.parse::<IpAddr>().ok());
+    let advertise = match reader.value("RTP_ADVERTISE_HOST") {
+        None => Some(None),
+        Some(_) => reader
+            .parse("RTP_ADVERTISE_HOST", "a host name or an IP address, without a port", |text| match text
+                .parse::<IpAddr>(
+            ) {
+                Ok(ip) => (!ip.is_unspecified()).then(|| ip.to_string()),
+                Err(_) => is_host_name(text).then(|| text.to_owned()),
+            })
+            .map(Some),
+    };
+    if bind.is_some_and(|ip| ip.is_unspecified()) && advertise == Some(None) {
+        reader.fault::<()>(
+            "RTP_ADVERTISE_HOST",
+            "it must be set when RTP_BIND_HOST is 0.0.0.0 or ::, because Asterisk cannot send to those",
+        );
+    }
+    let port_start = reader.number("RTP_PORT_START", 1..=u64::from(u16::MAX), "");
+    let port_end = reader.number("RTP_PORT_END", 1..=u64::from(u16::MAX), "");
+    let (start, end) = (port_start?, port_end?);
+    if start > end {
+        return reader.fault("RTP_PORT_END", &format!("{end} lies below RTP_PORT_START, which is {start}"));
+    }
+    let (port_start, port_end) = (u16::try_from(start).ok()?, u16::try_from(end).ok()?);
+    Some((RtpConfig { bind: bind?, port_start, port_end }, advertise?))
+}
+
+fn media(reader: &mut Reader<'_>) -> Option<MediaPlan> {
+    let format = reader.parse("MEDIA_FORMAT", "slin16, g722, ulaw or alaw", MediaFormat::from_name)?;
+    Some(MediaPlan { transport: Transport::Rtp, format })
+}
+
+fn admin_bind(reader: &mut Reader<'_>) -> Option<SocketAddr> {
+    reader.parse("ADMIN_BIND", "an IP address and a port, like 127.0.0.1:9090", |text| text.parse().ok())
+}
+
+#[cfg(test)]
+mod tests;
