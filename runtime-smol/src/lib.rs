@@ -18,6 +18,7 @@ mod link;
 mod mailbox;
 mod ready;
 mod requests;
+pub mod safety;
 mod service;
 mod shared;
 mod socket;
