@@ -136,3 +136,33 @@ fn init_log(default: &str) {
         .log_internal_errors(false)
         .init();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `NAME=value`, and no prose with a `=` in it.
+    fn is_setting(line: &str) -> bool {
+        line.split_once('=').is_some_and(|(name, _)| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        })
+    }
+
+    fn read(text: &str) -> BTreeMap<String, String> {
+        dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn the_example_file_can_be_read_as_it_is_and_with_all_its_examples() {
+        let example = config::env_example();
+        assert_eq!(read(&example), BTreeMap::from([("OPENAI_API_KEY".to_owned(), String::new())]));
+        let lines =
+            example.lines().map(|line| line.strip_prefix("# ").filter(|l| is_setting(l)).unwrap_or(line));
+        let mut all = read(&lines.collect::<Vec<_>>().join("\n"));
+        assert_eq!(all.len(), config::VARIABLES.len());
+        assert_eq!(config::near_misses(all.keys()), [""; 0]);
+        all.insert("OPENAI_API_KEY".to_owned(), "sk-1".to_owned());
+        let settings = Config::from_variables(all).unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!((settings.call.transfers.len(), &settings.call.keys.hot[..]), (1, &[('0', 0)][..]));
+    }
+}

@@ -27,7 +27,8 @@ pub enum RealtimeAnswer<'a> {
 }
 
 /// Judges the first answer of the Realtime server. A server accepts the socket even with a bad key, and says
-/// so only afterwards: what counts is `session.created`.
+/// so only afterwards: what counts is `session.created`, or `conversation.created`, with which xAI begins on some
+/// days.
 #[must_use]
 pub fn realtime(answer: RealtimeAnswer<'_>) -> CheckItem {
     let result = match answer {
@@ -84,6 +85,7 @@ fn first_message(bytes: &[u8]) -> Result<String, CheckFault> {
     match (message.kind.as_ref(), message.session.and_then(|session| session.model)) {
         ("session.created", Some(model)) => Ok(format!("session created, model {}", Label::new(&model))),
         ("session.created", None) => Ok("session created".to_owned()),
+        ("conversation.created", _) => Ok("conversation created".to_owned()),
         (other, _) => Err(fault(
             format!("the server began with {} instead of session.created", Label::new(other)),
             "check OPENAI_REALTIME_URL: it must be a server that speaks the Realtime API over WebSocket",
@@ -114,7 +116,9 @@ fn code_remedy(code: &Label) -> &'static str {
 
 const fn refused_remedy(status: u16) -> &'static str {
     match status {
-        401 => "check OPENAI_API_KEY",
+        401 => {
+            "check OPENAI_API_KEY; for Azure also REALTIME_DIALECT, and that OPENAI_REALTIME_URL has no api-version"
+        }
         403 => "check what OPENAI_API_KEY may do, and whether the server may be used from here",
         404 => "check OPENAI_REALTIME_URL and OPENAI_MODEL",
         407 => "put the proxy's user and password into HTTPS_PROXY",
@@ -137,6 +141,12 @@ mod tests {
             "ok    Realtime: session created, model gpt-realtime-2.1-mini"
         );
         assert_eq!(message(r#"{"type":"session.created"}"#), "ok    Realtime: session created");
+        assert_eq!(
+            message(
+                r#"{"type":"conversation.created","conversation":{"id":"c","object":"realtime.conversation"}}"#
+            ),
+            "ok    Realtime: conversation created"
+        );
         assert_eq!(
             message(
                 r#"{"type":"error","error":{"type":"invalid_request_error","code":"invalid_api_key","message":"sk-1"}}"#
