@@ -199,3 +199,21 @@ pub(crate) fn events_target(config: &Config, tls: Arc<ClientConfig>) -> Target {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_realtime_server_gets_every_header_that_the_settings_allow() {
+        let config = Config::from_variables([
+            ("OPENAI_API_KEY", "k"),
+            ("REALTIME_DIALECT", "azure"),
+            ("OPENAI_HEADERS", "X-09!#$%&'*+-.^_`|~=a,OpenAI-Project=p%20q"),
+        ]);
+        let target = realtime_target(&config.unwrap(), tls_config(None).unwrap());
+        let told: Vec<_> =
+            target.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(told, [("api-key", "k"), ("x-09!#$%&'*+-.^_`|~", "a"), ("openai-project", "p q")]);
+    }
+}
