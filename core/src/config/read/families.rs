@@ -28,7 +28,7 @@ pub(super) fn transfers(reader: &mut Reader<'_>) -> Option<Vec<Transfer>> {
             all_good = false;
             continue;
         };
-        let refused: Option<()> = if name == PAUSE {
+        let good: Option<()> = if name == PAUSE {
             reader.fault(
                 member.variable,
                 "no destination can have this name: its key would be set by DTMF_PAUSE_MS",
@@ -43,7 +43,7 @@ pub(super) fn transfers(reader: &mut Reader<'_>) -> Option<Vec<Transfer>> {
                 "context,extension,priority: 1 to 79 letters, digits and _.+*#- each, and from 1 to 9999";
             reader.refuse(member.variable, member.value, allowed)
         };
-        all_good &= refused.is_some();
+        all_good &= good.is_some();
     }
     if transfers.len() > MAX_TRANSFERS {
         let message = format!("there are {} of them; there may be {MAX_TRANSFERS}", transfers.len());
