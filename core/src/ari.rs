@@ -6,6 +6,7 @@
 use crate::format::MediaFormat;
 use crate::id::ResourceId;
 use crate::json::{Text, lenient, only_string};
+use crate::settings::Transfer;
 use crate::uri::{Encoded, authority};
 use core::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
@@ -30,6 +31,8 @@ pub enum EventKind {
     ChannelHold,
     /// It took the call back.
     ChannelUnhold,
+    /// The caller has pressed a key, and let it go.
+    ChannelDtmfReceived,
     /// A bridge is gone.
     BridgeDestroyed,
     /// Another client registered our application name; this socket is deaf from now on.
@@ -49,6 +52,10 @@ pub struct Event<'a> {
     pub replaces: Option<Channel<'a>>,
     /// The bridge that it is about.
     pub bridge: Option<Bridge<'a>>,
+    /// The key; only in `ChannelDtmfReceived`.
+    pub digit: Text<'a>,
+    /// The arguments that the dialplan gave to `Stasis(…)`; only in `StasisStart`.
+    pub args: Vec<Text<'a>>,
 }
 
 /// A channel, as far as the bridge looks at it.
@@ -63,6 +70,17 @@ pub struct Channel<'a> {
     /// `Up` once answered; `Ring` before.
     #[serde(borrow, default)]
     pub state: Text<'a>,
+    /// Who calls.
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    pub caller: Party<'a>,
+}
+
+/// Somebody at one end of a channel.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Party<'a> {
+    /// The telephone number; empty if it is withheld.
+    #[serde(borrow, default)]
+    pub number: Text<'a>,
 }
 
 /// A bridge, as far as the bridge looks at it.
@@ -103,6 +121,10 @@ impl<'a> Event<'a> {
             replace_channel: Option<Channel<'a>>,
             #[serde(borrow, default)]
             bridge: Option<Bridge<'a>>,
+            #[serde(borrow, default)]
+            digit: Text<'a>,
+            #[serde(borrow, default, deserialize_with = "lenient")]
+            args: Vec<Text<'a>>,
         }
 
         if bytes.len() > MAX_EVENT_BYTES {
@@ -115,12 +137,22 @@ impl<'a> Event<'a> {
             "ChannelDestroyed" => EventKind::ChannelDestroyed,
             "ChannelHold" => EventKind::ChannelHold,
             "ChannelUnhold" => EventKind::ChannelUnhold,
+            "ChannelDtmfReceived" => EventKind::ChannelDtmfReceived,
             "BridgeDestroyed" => EventKind::BridgeDestroyed,
             "ApplicationReplaced" => EventKind::ApplicationReplaced,
             "" => return None,
             _ => EventKind::Other,
         };
-        Some(Self { kind, channel: raw.channel, replaces: raw.replace_channel, bridge: raw.bridge })
+        let Raw { channel, replace_channel: replaces, bridge, digit, args, .. } = raw;
+        Some(Self { kind, channel, replaces, bridge, digit, args })
+    }
+
+    /// The caller's number: that of the channel, or else the first argument of `Stasis(…)`. Empty if it is withheld.
+    #[must_use]
+    pub fn caller_number(&self) -> &str {
+        let of_channel = self.channel.as_ref().map(|channel| &*channel.caller.number).unwrap_or_default();
+        let given = self.args.first().map(|arg| &**arg).unwrap_or_default();
+        if of_channel.is_empty() { given } else { of_channel }
     }
 }
 
@@ -241,10 +273,12 @@ pub enum Request<'a> {
         /// The caller's channel.
         caller: &'a str,
     },
-    /// Send the caller on in the dialplan, to the next priority.
+    /// Send the caller on in the dialplan.
     Continue {
         /// The caller's channel.
         caller: &'a str,
+        /// Where; `None` means to the next priority.
+        to: Option<&'a Transfer>,
     },
     /// Hang up the caller.
     HangUp {
@@ -311,7 +345,14 @@ impl Request<'_> {
             }
             Self::Look { caller } | Self::HangUp { caller } => write!(out, "/channels/{}", Encoded(caller)),
             Self::Answer { caller } => write!(out, "/channels/{}/answer", Encoded(caller)),
-            Self::Continue { caller } => write!(out, "/channels/{}/continue", Encoded(caller)),
+            Self::Continue { caller, to: None } => write!(out, "/channels/{}/continue", Encoded(caller)),
+            Self::Continue { caller, to: Some(Transfer { context, extension, priority, .. }) } => write!(
+                out,
+                "/channels/{}/continue?context={}&extension={}&priority={priority}",
+                Encoded(caller),
+                Encoded(context),
+                Encoded(extension)
+            ),
             Self::DeleteChannel(id) => write!(out, "/channels/{id}"),
             Self::DeleteBridge(id) => write!(out, "/bridges/{id}"),
         };
@@ -401,6 +442,46 @@ mod tests {
             path(Request::AddToBridge { bridge: ids.resource(2), caller: "1.2", media: ids.resource(1) }),
             "/bridges/arib00000001-7-2/addChannel?channel=1.2,arib00000001-7-1"
         );
+    }
+
+    #[test]
+    fn a_caller_is_sent_on_or_sent_to_a_place() {
+        let place = Transfer {
+            name: "operator".into(),
+            context: "internal".into(),
+            extension: "1001&priority=9".into(),
+            priority: 1,
+        };
+        assert_eq!(path(Request::Continue { caller: "1.2", to: None }), "/channels/1.2/continue");
+        assert_eq!(
+            path(Request::Continue { caller: "1.2", to: Some(&place) }),
+            "/channels/1.2/continue?context=internal&extension=1001%26priority%3D9&priority=1"
+        );
+    }
+
+    #[test]
+    fn who_calls_stands_in_the_channel_or_in_the_arguments() {
+        for (event, number) in [
+            (
+                r#"{"type":"StasisStart","args":["100","200"],"channel":{"id":"1","caller":{"number":"555"}}}"#,
+                "555",
+            ),
+            (
+                r#"{"type":"StasisStart","args":["100","200"],"channel":{"id":"1","caller":{"number":""}}}"#,
+                "100",
+            ),
+            (r#"{"type":"StasisStart","args":null,"channel":{"id":"1","caller":7}}"#, ""),
+        ] {
+            assert_eq!(Event::parse(event.as_bytes()).unwrap().caller_number(), number);
+        }
+    }
+
+    #[test]
+    fn a_pressed_key_is_named() {
+        let event =
+            br##"{"type":"ChannelDtmfReceived","digit":"#","duration_ms":120,"channel":{"id":"1.2"}}"##;
+        let event = Event::parse(event).unwrap();
+        assert_eq!((event.kind, &*event.digit), (EventKind::ChannelDtmfReceived, "#"));
     }
 
     #[test]

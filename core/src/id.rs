@@ -28,6 +28,10 @@ counter! {
     RequestId(u32)
 }
 counter! {
+    /// A function that the model called, unique within its call.
+    ToolId(u32)
+}
+counter! {
     /// A Realtime socket of a call. A call may open a second one before the first ends.
     LinkId(u32)
 }

@@ -43,6 +43,8 @@ pub struct Metrics {
     concealed: Counter<f64, AtomicU64>,
     barge_ins: Counter,
     echoes: Counter,
+    keys: Counter,
+    tools: Family<Labels, Counter>,
     late_slots: Counter,
     playout_dropped: Counter<f64, AtomicU64>,
     ari_connected: Gauge,
@@ -88,6 +90,8 @@ impl Metrics {
             concealed: Counter::default(),
             barge_ins: Counter::default(),
             echoes: Counter::default(),
+            keys: Counter::default(),
+            tools: Family::default(),
             late_slots: Counter::default(),
             playout_dropped: Counter::default(),
             ari_connected: Gauge::default(),
@@ -97,6 +101,9 @@ impl Metrics {
         let refused = [Refusal::TooManyCalls, Refusal::Stopping].map(Refusal::label);
         for status in EndReason::ALL.map(EndReason::label).into_iter().chain(refused).chain([PANICKED]) {
             drop(metrics.calls.get_or_create(&[("status", status)]));
+        }
+        for what in ["called", "done", "failed", "refused"] {
+            drop(metrics.tools.get_or_create(&[("what", what)]));
         }
         for what in BadInput::ALL.map(BadInput::label) {
             drop(metrics.bad_input.get_or_create(&[("what", what)]));
@@ -140,6 +147,12 @@ impl Metrics {
             "Audio of the agent that exceeded what a call may hold",
             self.playout_dropped.clone(),
         );
+        r.register(
+            "keys",
+            "Keys that callers have pressed, but for those that act by themselves",
+            self.keys.clone(),
+        );
+        r.register("tools", "Functions that models called, by what became of it", self.tools.clone());
         r.register("barge_ins", "Times that a caller interrupted the agent", self.barge_ins.clone());
         r.register(
             "playout_late_slots",
@@ -169,7 +182,14 @@ impl Metrics {
             Observation::BadInput(what) => bump(&self.bad_input.get_or_create(&[("what", what.label())]), 1),
             Observation::BargeIn { .. } => bump(&self.barge_ins, 1),
             Observation::EchoIgnored => bump(&self.echoes, 1),
-            Observation::FirstAudio { latency } => self.latency.observe(latency.as_secs_f64()),
+            Observation::KeyedIn { keys } => bump(&self.keys, u32::try_from(keys).unwrap_or(u32::MAX)),
+            Observation::ToolCalled { .. } => self.tool("called"),
+            Observation::ToolDone { .. } => self.tool("done"),
+            Observation::ToolFailed { .. } => self.tool("failed"),
+            Observation::ToolRefused { .. } => self.tool("refused"),
+            Observation::FirstAudio(latency) => {
+                self.latency.observe(latency.first_packet.as_secs_f64());
+            }
             Observation::CallStarted => {
                 self.active.inc();
             }
@@ -197,6 +217,11 @@ impl Metrics {
             | Observation::SpeechStopped
             | Observation::ResponseDone { .. }
             | Observation::PlayoutFullBegan
+            | Observation::HotKey
+            | Observation::StaysOnTheLine
+            | Observation::Mcp(_)
+            | Observation::TranscriptFailed { .. }
+            | Observation::CallerIdle
             | Observation::FormatRefused { .. }
             | Observation::Held { .. }
             | Observation::BadInputBegan(_)
@@ -225,6 +250,10 @@ impl Metrics {
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+
+    fn tool(&self, what: &'static str) {
+        bump(&self.tools.get_or_create(&[("what", what)]), 1);
     }
 
     fn call(&self, status: &'static str) {
@@ -269,6 +298,7 @@ fn bump(counter: &Counter, by: u32) {
 mod tests {
     use super::*;
     use crate::call::Outcome;
+    use crate::observe::{ToolFault, TurnLatency};
     use crate::time::Duration;
     use std::collections::BTreeMap;
 
@@ -356,12 +386,18 @@ mod tests {
             Observation::PlayoutLate { slots: 3 },
             Observation::BargeIn { heard_ms: 100, dropped_ms: 900 },
             Observation::EchoIgnored,
+            Observation::KeyedIn { keys: 4 },
+            Observation::ToolRefused { why: ToolFault::Unknown },
             Observation::Concealed { millis: 250 },
             Observation::BadInput(BadInput::AudioDelta),
             Observation::BadInputBegan(BadInput::AudioDelta),
             Observation::PlayoutFull { dropped_ms: 1500 },
             Observation::PlayoutFullBegan,
-            Observation::FirstAudio { latency: Duration::from_millis(450) },
+            Observation::FirstAudio(TurnLatency {
+                created: None,
+                first_delta: Duration::from_millis(430),
+                first_packet: Duration::from_millis(450),
+            }),
         ] {
             metrics.observe(&observation);
         }
@@ -376,6 +412,9 @@ mod tests {
             ("playout_late_slots_total", 3.0),
             ("barge_ins_total", 1.0),
             ("echoes_ignored_total", 1.0),
+            ("keys_total", 4.0),
+            ("tools_total{what=\"refused\"}", 1.0),
+            ("tools_total{what=\"called\"}", 0.0),
             ("concealed_seconds_total", 0.25),
             ("bad_input_total{what=\"audio_delta\"}", 1.0),
             ("playout_dropped_seconds_total", 1.5),

@@ -155,6 +155,76 @@ impl Once {
     }
 }
 
+/// How long an answer took, since the server said that the caller had stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TurnLatency {
+    /// Until the server began the answer, if it said so.
+    pub created: Option<Duration>,
+    /// Until the first audio of it came.
+    pub first_delta: Duration,
+    /// Until the first packet of it left for the caller.
+    pub first_packet: Duration,
+}
+
+/// What became of a request to a server of tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum McpEvent {
+    /// It has listed its tools.
+    Listed,
+    /// It did not, and none of them can be called.
+    ListFailed,
+    /// One of its tools is being called.
+    Called,
+    /// The tool has answered.
+    Answered,
+    /// It has not.
+    CallFailed,
+}
+
+impl McpEvent {
+    /// In words, for the log.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Listed => "an MCP server has listed its tools",
+            Self::ListFailed => "an MCP server did not list its tools; the model cannot call them",
+            Self::Called => "a tool of an MCP server is being called",
+            Self::Answered => "a tool of an MCP server has answered",
+            Self::CallFailed => "a tool of an MCP server failed",
+        }
+    }
+}
+
+/// Why a function that the model called was not performed; the model is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ToolFault {
+    /// There is no function of that name.
+    Unknown,
+    /// The arguments are not a JSON object.
+    NotAnObject,
+    /// The arguments do not fit the function's schema.
+    DoesNotFit,
+    /// The call is longer than a call may be.
+    TooLong,
+    /// More are under way than a conversation may have.
+    TooMany,
+    /// The call is coming to its end.
+    Leaving,
+}
+
+impl fmt::Display for ToolFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "there is no function of that name",
+            Self::NotAnObject => "the arguments are not a JSON object",
+            Self::DoesNotFit => "the arguments do not fit the function's parameters",
+            Self::TooLong => "its name, its id or its arguments are too long",
+            Self::TooMany => "too many functions are under way",
+            Self::Leaving => "the caller is being sent away already",
+        })
+    }
+}
+
 /// What a machine tells. `Display` is the line in the log, [`Observation::severity`] its level.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Observation {
@@ -203,10 +273,7 @@ pub enum Observation {
     /// The server heard the caller stop.
     SpeechStopped,
     /// The first audio of an answer left for the caller.
-    FirstAudio {
-        /// Since the server said that the caller had stopped.
-        latency: Duration,
-    },
+    FirstAudio(TurnLatency),
     /// The caller spoke while the agent was speaking; what was queued is gone.
     BargeIn {
         /// How much of the agent's item was really sent, in milliseconds.
@@ -257,6 +324,50 @@ pub enum Observation {
     },
     /// What the server took for a caller was the agent's own voice.
     EchoIgnored,
+    /// The caller has keyed something in.
+    KeyedIn {
+        /// How many keys.
+        keys: usize,
+    },
+    /// A key that acts by itself was pressed.
+    HotKey,
+    /// The model calls a function.
+    ToolCalled {
+        /// Which.
+        name: Label,
+    },
+    /// It was performed.
+    ToolDone {
+        /// Which.
+        name: Label,
+        /// How long it took.
+        after: Duration,
+    },
+    /// The program around the bridge could not perform it; the model is told.
+    ToolFailed {
+        /// Which.
+        name: Label,
+        /// The status, if there was an answer.
+        status: Option<u16>,
+        /// What broke, if there was none.
+        fault: Option<IoFault>,
+    },
+    /// It was not even tried; the model is told.
+    ToolRefused {
+        /// Why.
+        why: ToolFault,
+    },
+    /// The caller spoke on before the agent could end or transfer the call, which goes on.
+    StaysOnTheLine,
+    /// Something became of an MCP server's tools.
+    Mcp(McpEvent),
+    /// What the caller said could not be written down.
+    TranscriptFailed {
+        /// Why.
+        code: Label,
+    },
+    /// The caller has said nothing for long, and is asked.
+    CallerIdle,
     /// The caller put the call on hold, or came back.
     Held {
         /// Whether it is on hold now.
@@ -351,11 +462,25 @@ impl Observation {
             | Self::MediaReady { .. }
             | Self::SessionReady { .. }
             | Self::Answered { .. }
-            | Self::FirstAudio { .. }
+            | Self::FirstAudio(_)
             | Self::BargeIn { .. }
             | Self::EchoIgnored
+            | Self::KeyedIn { .. }
+            | Self::HotKey
+            | Self::ToolCalled { .. }
+            | Self::ToolDone { .. }
+            | Self::StaysOnTheLine
+            | Self::CallerIdle
+            | Self::Mcp(McpEvent::Listed | McpEvent::Called | McpEvent::Answered)
             | Self::Held { .. }
-            | Self::Ending(EndReason::CallerHungUp | EndReason::MaxDuration | EndReason::Shutdown)
+            | Self::Ending(
+                EndReason::CallerHungUp
+                | EndReason::AgentHungUp
+                | EndReason::Transferred
+                | EndReason::CallerIdle
+                | EndReason::MaxDuration
+                | EndReason::Shutdown,
+            )
             | Self::CallEnded(_)
             | Self::AriUp
             | Self::NotACaller => Severity::Info,
@@ -370,6 +495,10 @@ impl Observation {
             | Self::PlayoutFullBegan
             | Self::RealtimeError { .. }
             | Self::BadInputBegan(_)
+            | Self::ToolFailed { .. }
+            | Self::ToolRefused { .. }
+            | Self::TranscriptFailed { .. }
+            | Self::Mcp(McpEvent::ListFailed | McpEvent::CallFailed)
             | Self::FormatRefused { .. }
             | Self::AriRefused { .. }
             | Self::AriNoReply { .. }
@@ -404,7 +533,13 @@ impl fmt::Display for Observation {
             Self::PlayoutLate { slots } => write!(f, "playout late: {slots} slots of 20 ms skipped"),
             Self::SpeechStarted => f.write_str("caller speaks"),
             Self::SpeechStopped => f.write_str("caller pauses"),
-            Self::FirstAudio { latency } => write!(f, "first audio of the answer after {} ms", latency.as_millis()),
+            Self::FirstAudio(TurnLatency { created, first_delta, first_packet }) => {
+                write!(f, "first audio of the answer after {} ms (", first_packet.as_millis())?;
+                if let Some(created) = created {
+                    write!(f, "begun after {}, ", created.as_millis())?;
+                }
+                write!(f, "here after {})", first_delta.as_millis())
+            }
             Self::BargeIn { heard_ms, dropped_ms } => {
                 write!(f, "barge-in: {heard_ms} ms of the agent's turn were heard, {dropped_ms} ms dropped")
             }
@@ -450,6 +585,18 @@ impl fmt::Display for Observation {
                 write!(f, "the Realtime server does not confirm {}; audio goes as PCM", format.media_type())
             }
             Self::EchoIgnored => f.write_str("the agent's own voice was taken for a caller's; ignored"),
+            Self::KeyedIn { keys } => write!(f, "the caller keyed in {keys} keys"),
+            Self::HotKey => f.write_str("the caller pressed a key that acts by itself"),
+            Self::ToolCalled { name } => write!(f, "the model calls {name}"),
+            Self::ToolDone { name, after } => write!(f, "{name} done after {} ms", after.as_millis()),
+            Self::ToolFailed { name, status: Some(status), .. } => write!(f, "{name} failed with {status}"),
+            Self::ToolFailed { name, fault: Some(fault), .. } => write!(f, "{name} failed: {fault}"),
+            Self::ToolFailed { name, .. } => write!(f, "{name} failed"),
+            Self::ToolRefused { why } => write!(f, "a function that the model called was refused: {why}"),
+            Self::StaysOnTheLine => f.write_str("the caller spoke on, so the call is neither ended nor transferred"),
+            Self::Mcp(event) => f.write_str(event.what()),
+            Self::TranscriptFailed { code } => write!(f, "what the caller said could not be written down: {code}"),
+            Self::CallerIdle => f.write_str("the caller has said nothing for long and is asked"),
             Self::Held { is_held: true } => f.write_str("the caller put the call on hold"),
             Self::Held { is_held: false } => f.write_str("the caller took the call off hold"),
             Self::AriRefused { what, status } => write!(f, "Asterisk refused to {what}: HTTP {status}"),

@@ -21,6 +21,12 @@ pub struct Outcome {
 pub enum EndReason {
     /// The caller hung up, or Asterisk took the channel away.
     CallerHungUp,
+    /// The agent has ended the call.
+    AgentHungUp,
+    /// The caller was sent to a place in the dialplan, by the agent or by a key.
+    Transferred,
+    /// The caller said nothing for too long, also when asked.
+    CallerIdle,
     /// The longest allowed time was reached.
     MaxDuration,
     /// The process is stopping.
@@ -39,8 +45,11 @@ pub enum EndReason {
 
 impl EndReason {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::CallerHungUp,
+        Self::AgentHungUp,
+        Self::Transferred,
+        Self::CallerIdle,
         Self::MaxDuration,
         Self::Shutdown,
         Self::NotReadyInTime,
@@ -55,6 +64,9 @@ impl EndReason {
     pub const fn label(self) -> &'static str {
         match self {
             Self::CallerHungUp => "caller_hung_up",
+            Self::AgentHungUp => "agent_hung_up",
+            Self::Transferred => "transferred",
+            Self::CallerIdle => "caller_idle",
             Self::MaxDuration => "max_duration",
             Self::Shutdown => "shutdown",
             Self::NotReadyInTime => "not_ready_in_time",
@@ -70,6 +82,9 @@ impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CallerHungUp => "the caller hung up",
+            Self::AgentHungUp => "the agent hung up",
+            Self::Transferred => "the caller was transferred",
+            Self::CallerIdle => "the caller said nothing any more",
             Self::MaxDuration => "the longest allowed time was reached",
             Self::Shutdown => "the bridge is stopping",
             Self::NotReadyInTime => "the set-up took too long",

@@ -15,6 +15,10 @@ pub enum Wake {
     MaxCall,
     /// Peer: the goodbye takes too long.
     Goodbye,
+    /// Peer: the caller has pressed no further key.
+    Keys,
+    /// Peer: the caller has said nothing for long.
+    Idle,
     /// Peer: whether the caller is still there is to be asked again.
     Look,
     /// Peer: a clean-up request is to be repeated.

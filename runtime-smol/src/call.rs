@@ -6,7 +6,7 @@
 use ari_bridge_core::call::{
     Action, Actions, Call, Input, IoFault, LinkState, Next, Outcome, Start, StopReason,
 };
-use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId};
+use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId, ToolId};
 use ari_bridge_core::rtp::MAX_DATAGRAM_BYTES;
 use ari_bridge_core::settings::{MediaPlan, Transport};
 use std::collections::VecDeque;
@@ -22,6 +22,7 @@ use crate::mailbox::{Mailbox, Post};
 use crate::ready::Source;
 use crate::requests::{Reply, Request};
 use crate::shared::Shared;
+use crate::tool::{ToolAnswer, ToolCall};
 
 /// How many turns a call takes before other calls get theirs. In a turn each source gives one input at most.
 const TURNS_PER_WAKE_UP: usize = 64;
@@ -32,6 +33,8 @@ pub(crate) enum Letter {
     Event(Vec<u8>),
     /// The answer to a request.
     Reply(RequestId, Reply),
+    /// What came of a function that the model called.
+    Tool(ToolId, Reply),
     /// Events flow, or not.
     AriLink(LinkState),
     /// The call must end.
@@ -183,6 +186,8 @@ impl Driver {
             Letter::Event(event) => Input::Ari(event),
             Letter::Reply(id, Ok((status, body))) => Input::AriReply { id: *id, status: *status, body },
             Letter::Reply(id, Err(fault)) => Input::AriFailed { id: *id, fault: *fault },
+            Letter::Tool(id, Ok((status, body))) => Input::ToolReply { id: *id, status: *status, body },
+            Letter::Tool(id, Err(fault)) => Input::ToolFailed { id: *id, fault: *fault },
             Letter::AriLink(state) => Input::AriLink(*state),
             Letter::Stop(reason) => Input::Stop(*reason),
         });
@@ -270,8 +275,9 @@ impl Driver {
                     }
                 }
                 Action::CloseMedia { leg } => self.legs.retain(|l| l.id != leg),
-                Action::OpenRealtime { link } => {
-                    self.links.push(Link::open(link, self.shared.realtime.clone()));
+                Action::OpenRealtime { link, safety_identifier } => {
+                    let target = self.shared.realtime_for(out.text(safety_identifier));
+                    self.links.push(Link::open(link, target));
                     self.link_source.wake();
                 }
                 Action::SendRealtime { link, bytes } => {
@@ -282,6 +288,16 @@ impl Driver {
                     }
                 }
                 Action::CloseRealtime { link, code } => self.close_realtime(link, code),
+                Action::Tool { id, asks, name, arguments, timeout } => {
+                    let call = ToolCall {
+                        call: self.id,
+                        asks,
+                        name: out.text(name).to_owned(),
+                        arguments: out.text(arguments).to_owned(),
+                        timeout,
+                    };
+                    self.shared.call_tool(call, ToolAnswer::new(self.post.clone(), id));
+                }
                 Action::Record(record) => self.shared.record(self.id, &record, &out),
                 Action::Observe(observation) => self.shared.observe(Some(self.id), &observation),
                 Action::Finish(outcome) => self.outcome = Some(outcome),

@@ -165,7 +165,7 @@ impl Watch for Timeline {
     }
 
     fn record(&self, _call: CallId, record: &Record, out: &Actions) {
-        let Record::AgentSaid { text, heard_ms, received_ms, .. } = *record;
+        let Record::AgentSaid { text, heard_ms, received_ms, .. } = *record else { return };
         let seconds = |millis: u64| millis as f64 / 1000.0;
         let text = out.text(text);
         let (heard, received) = (seconds(heard_ms), seconds(received_ms));

@@ -24,8 +24,10 @@ mod shared;
 mod socket;
 pub mod standin;
 mod switchboard;
+mod tool;
 mod websocket;
 
 pub use check::check;
 pub use service::{RunError, Service, run};
 pub use shared::Watch;
+pub use tool::{ToolAnswer, ToolCall};

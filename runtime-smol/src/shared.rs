@@ -18,6 +18,7 @@ use crate::leg::Leg;
 use crate::requests::Requests;
 use crate::service::RunError;
 use crate::socket::{Proxy, Target, tls_config};
+use crate::tool::{ToolAnswer, ToolCall};
 
 /// Sees what happens, beside logs and metrics. It is called from the tasks of the calls and must not wait.
 pub trait Watch: Send + Sync {
@@ -28,6 +29,13 @@ pub trait Watch: Send + Sync {
     fn record(&self, call: CallId, record: &Record, out: &Actions) {
         let _ = (call, record, out);
     }
+
+    /// The model calls a function that the settings describe, or an MCP server's tool that must be approved. Take
+    /// the work elsewhere: this is called from the task of the call. Without an answer in time the model is told
+    /// that it failed.
+    fn tool(&self, tool: ToolCall, answer: ToolAnswer) {
+        let _ = (tool, answer);
+    }
 }
 
 /// The common ground.
@@ -36,7 +44,7 @@ pub(crate) struct Shared {
     /// Not a strong reference: the executor owns the tasks that own this, and ends them with the service.
     executor: Weak<Executor<'static>>,
     pub(crate) requests: Requests,
-    pub(crate) realtime: Arc<Target>,
+    realtime: Arc<Target>,
     pub(crate) events: Arc<Target>,
     metrics: Metrics,
     health: Mutex<Health>,
@@ -132,6 +140,36 @@ impl Shared {
         if let Some(watch) = &self.watch {
             watch.record(call, record, out);
         }
+    }
+
+    /// Hands a function that the model calls to who can perform it, for so long.
+    pub(crate) fn call_tool(&self, call: ToolCall, answer: ToolAnswer) {
+        let (late, timeout) = (answer.late(), call.timeout);
+        self.spawn(async move {
+            smol::Timer::after(timeout).await;
+            late();
+        });
+        if let Some(watch) = &self.watch {
+            watch.tool(call, answer);
+        }
+    }
+
+    /// Where the Realtime server is, for a caller with this pseudonym.
+    pub(crate) fn realtime_for(&self, safety_identifier: &str) -> Arc<Target> {
+        if safety_identifier.is_empty() {
+            return self.realtime.clone();
+        }
+        let mut target = Target::clone(&self.realtime);
+        if let Ok(name) = HeaderName::from_bytes(SAFETY_HEADER.as_bytes()) {
+            target.headers.push((name, safety_identifier.to_owned()));
+        }
+        Arc::new(target)
+    }
+
+    /// The pseudonym of a caller, if the operator wants one.
+    pub(crate) fn caller_tag(&self, number: &str) -> Option<[u8; 32]> {
+        let key = self.config.safety_key.as_ref()?;
+        (!number.is_empty()).then(|| crate::safety::tag(key, number))
     }
 
     /// Runs `task` in the background, until its end or that of the service.

@@ -37,6 +37,7 @@ const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 const READ_BUFFER_BYTES: usize = 32 * 1024;
 
 /// Where a WebSocket is opened, and what is said there. It holds secrets, so it has no `Debug`.
+#[derive(Clone)]
 pub(crate) struct Target {
     /// Spoken if there is one.
     pub(crate) tls: Option<Arc<ClientConfig>>,
@@ -54,6 +55,7 @@ pub(crate) struct Target {
 }
 
 /// An HTTP proxy.
+#[derive(Clone)]
 pub(crate) struct Proxy {
     pub(crate) host: String,
     pub(crate) port: u16,

@@ -183,8 +183,9 @@ impl Driver {
                 Action::Ari { id, method, path, timeout } => {
                     self.request(id, method, out.text(path), timeout)
                 }
-                Action::StartCall { call, ids, seed, event } => {
-                    self.start_call(call, ids, seed, out.bytes(event).to_vec());
+                Action::StartCall { call, ids, seed, event, caller } => {
+                    let tag = self.shared.caller_tag(out.text(caller));
+                    self.start_call(call, ids, seed, tag, out.bytes(event).to_vec());
                 }
                 Action::ToCall { call, event } => {
                     if let Some(post) = self.calls.get(&call) {
@@ -225,7 +226,14 @@ impl Driver {
     }
 
     /// Gives a call a task of its own. If it panics, it alone ends, and the switchboard cleans up after it.
-    fn start_call(&mut self, call: CallId, ids: IdPrefix, seed: u64, event: Vec<u8>) {
+    fn start_call(
+        &mut self,
+        call: CallId,
+        ids: IdPrefix,
+        seed: u64,
+        caller_tag: Option<[u8; 32]>,
+        event: Vec<u8>,
+    ) {
         let (post, letters) = mailbox();
         self.calls.insert(call, post.clone());
         let (shared, home) = (self.shared.clone(), self.post.clone());
@@ -234,7 +242,7 @@ impl Driver {
                 ids,
                 seed,
                 utc: utc(),
-                caller_tag: None,
+                caller_tag,
                 media: shared.config.media,
                 origin: Origin::Arrived { event: &event },
             };

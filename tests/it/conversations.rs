@@ -139,9 +139,7 @@ fn a_caller_who_interrupts_silences_the_agent_and_the_server_is_told_what_was_he
     answered(&mut scene, 1, &said);
     scene.speak(1);
     // The agent says four seconds back; the caller breaks in two seconds later.
-    scene.run_until("the agent speaks", 8 * SECOND, |s| {
-        s.saw(|o| matches!(o, Observation::FirstAudio { .. }))
-    });
+    scene.run_until("the agent speaks", 8 * SECOND, |s| s.saw(|o| matches!(o, Observation::FirstAudio(_))));
     scene.run_for(2 * SECOND);
     scene.speak(1);
     scene.run_until("barge-in", 2 * SECOND, |s| s.saw(|o| matches!(o, Observation::BargeIn { .. })));

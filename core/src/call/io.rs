@@ -1,6 +1,7 @@
 //! What goes into a call and what comes out of it.
 
-use crate::id::{IdPrefix, LegId, LinkId, RequestId};
+use crate::id::{IdPrefix, LegId, LinkId, RequestId, ToolId};
+pub use crate::observe::TurnLatency;
 use crate::observe::{BadInput, Observation, Once};
 use crate::settings::MediaPlan;
 use crate::time::{Duration, Instant, UtcNanos};
@@ -128,6 +129,22 @@ pub enum Input<'a> {
         /// What broke, if neither of them ended it.
         fault: Option<IoFault>,
     },
+    /// What came of [`Action::Tool`].
+    ToolReply {
+        /// Which.
+        id: ToolId,
+        /// An HTTP status: 200 to 299 means that it was done, or that the call is approved.
+        status: u16,
+        /// What the model is told; mostly JSON.
+        body: &'a [u8],
+    },
+    /// Nothing came of it.
+    ToolFailed {
+        /// Which.
+        id: ToolId,
+        /// Why.
+        fault: IoFault,
+    },
     /// Every input that was ready has been given, and the deadline may have passed.
     Timer,
     /// The call must end.
@@ -185,6 +202,8 @@ pub enum Action {
     OpenRealtime {
         /// The name of the link.
         link: LinkId,
+        /// The value of the header `OpenAI-Safety-Identifier`, or nothing: who calls, as a pseudonym.
+        safety_identifier: Span,
     },
     /// Send one text message.
     SendRealtime {
@@ -200,6 +219,19 @@ pub enum Action {
         /// The close code.
         code: u16,
     },
+    /// Perform a function that the model called, and answer with `ToolReply` or `ToolFailed`.
+    Tool {
+        /// Comes back with the answer.
+        id: ToolId,
+        /// What is asked.
+        asks: ToolAsk,
+        /// The name of the function; for an approval, the MCP server's label, a slash, and the tool's name.
+        name: Span,
+        /// A JSON object, as the model wrote it: untrusted input. It fits the function's schema.
+        arguments: Span,
+        /// How long to wait for the answer.
+        timeout: Duration,
+    },
     /// What was said and heard, for the record of the conversation. Unlike an observation it carries what
     /// people said, and goes only where the operator wants it.
     Record(Record),
@@ -209,9 +241,55 @@ pub enum Action {
     Finish(Outcome),
 }
 
+/// What a model wants of the program around the bridge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ToolAsk {
+    /// That it performs a function.
+    Function,
+    /// That it allows the Realtime server to call a tool of an MCP server.
+    Approval,
+}
+
 /// A line of the record of a conversation.
 #[derive(Clone, Copy, Debug)]
 pub enum Record {
+    /// What the caller said in a turn, if the server writes it down.
+    CallerSaid {
+        /// The item that the turn became.
+        item_id: Span,
+        /// The words.
+        text: Span,
+    },
+    /// What the caller keyed in.
+    CallerKeyed {
+        /// The keys.
+        keys: Span,
+    },
+    /// The model called a function.
+    Called {
+        /// Which; what a model made up stands here too.
+        name: Span,
+        /// With what.
+        arguments: Span,
+    },
+    /// What the model was told in return.
+    Returned {
+        /// The function.
+        name: Span,
+        /// The answer.
+        output: Span,
+    },
+    /// An answer to a turn of the caller is being heard: who answers what, and how long it took.
+    Answered {
+        /// The item that the caller's turn became.
+        caller_item: Span,
+        /// The response.
+        response_id: Span,
+        /// The first item of it that is heard.
+        agent_item: Span,
+        /// The times.
+        latency: TurnLatency,
+    },
     /// The agent said something, and this is what was heard of it. It comes once for each part of an item, when
     /// nothing more of it will be heard.
     AgentSaid {

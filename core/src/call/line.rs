@@ -10,6 +10,7 @@ use crate::format::MediaFormat;
 use crate::holding::Holding;
 use crate::id::{IdPrefix, RequestId, ResourceId};
 use crate::observe::Observation;
+use crate::settings::Transfer;
 use crate::time::{Duration, Instant};
 use core::net::{IpAddr, SocketAddr};
 
@@ -81,6 +82,8 @@ pub(super) struct Line {
     filling: Step,
     answering: Step,
     farewell: Farewell,
+    /// Where the caller is sent on to, if not to the next priority.
+    goes_to: Option<Transfer>,
     /// Events were lost again while it was being asked whether the caller is still there.
     look_again: bool,
     look_at: Option<Instant>,
@@ -108,6 +111,7 @@ impl Line {
             filling: Step::Open(0),
             answering: Step::Open(0),
             farewell: Farewell::Continue,
+            goes_to: None,
             look_again: false,
             look_at: None,
             pending: Vec::with_capacity(8),
@@ -129,6 +133,16 @@ impl Line {
         self.answering == Step::Done
     }
 
+    /// Where the caller is sent on to when it is let go.
+    pub(super) fn send_to(&mut self, place: Transfer) {
+        self.goes_to = Some(place);
+    }
+
+    /// Whether a channel is the caller's.
+    pub(super) fn is_caller(&self, channel: Option<&Channel<'_>>) -> bool {
+        channel.is_some_and(|channel| *channel.id == *self.caller_id)
+    }
+
     /// Whether the caller has put the call on hold.
     pub(super) fn is_held(&self) -> bool {
         self.is_held
@@ -142,7 +156,7 @@ impl Line {
     /// An event that concerns this call. An error means that the call cannot go on.
     pub(super) fn event(&mut self, event: &Event<'_>) -> Result<(), EndReason> {
         let channel = event.channel.as_ref();
-        let is_caller = channel.is_some_and(|channel| *channel.id == *self.caller_id);
+        let is_caller = self.is_caller(channel);
         let is_media = channel.is_some_and(|channel| self.media_id.is(&channel.id));
         match event.kind {
             EventKind::StasisStart if is_media => {
@@ -403,7 +417,7 @@ impl Line {
             Purpose::Look => Request::Look { caller },
             Purpose::LetGoCaller => match self.farewell {
                 Farewell::HangUp => Request::HangUp { caller },
-                Farewell::Continue => Request::Continue { caller },
+                Farewell::Continue => Request::Continue { caller, to: self.goes_to.as_ref() },
             },
             Purpose::LetGoMedia => Request::DeleteChannel(self.media_id),
             Purpose::LetGoBridge => Request::DeleteBridge(self.bridge_id),

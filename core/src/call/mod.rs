@@ -1,30 +1,39 @@
 //! One call, from `StasisStart` to the last request answered.
 //!
-//! [`Call`] joins three parts that do not know each other: the *line* (ARI: set-up, answer, clean-up), the
-//! *voice* (RTP and audio) and the *talk* (the Realtime session). Each input goes to the part that it
-//! concerns; what one part learns and another needs passes through here.
+//! [`Call`] joins parts that do not know each other: the *line* (ARI: set-up, answer, clean-up), the *voice* (RTP
+//! and audio), the *talk* (the Realtime session), the *tools* (what the model calls) and the *keys* (what the caller
+//! presses). Each input goes to the part that it concerns; what one part learns and another needs passes through here.
 
+mod answers;
+mod hear;
+mod idle;
 mod io;
+mod keys;
+mod ledger;
 pub(crate) mod line;
 mod talk;
+mod tools;
 mod turns;
 mod voice;
 
 pub use io::*;
 
-use crate::ari::Event;
+use crate::ari::{Event, EventKind};
 use crate::id::{LegId, LinkId};
 use crate::observe::{BadInput, Label, Observation, Once};
 use crate::rng::Rng;
 use crate::settings::CallSettings;
 use crate::time::Instant;
+use idle::{Idle, Patience};
+use keys::{Keys, Press};
 use line::{Farewell, Line};
-use talk::{GOODBYE_WITHIN, Heard, Talk};
+use talk::{GOODBYE_WITHIN, Talk};
+use tools::{Leaving, Tools};
 use voice::Voice;
 
 /// The most actions that one step gives. A step answers one input: at most one frame each way, a handful of
 /// requests and what is to be told about them.
-pub const MAX_ACTIONS_PER_STEP: usize = 32;
+pub const MAX_ACTIONS_PER_STEP: usize = 48;
 
 /// One call.
 #[derive(Debug)]
@@ -35,6 +44,9 @@ pub struct Call {
     line: Line,
     voice: Voice,
     talk: Talk,
+    tools: Tools,
+    keys: Keys,
+    idle: Idle,
     answered: Option<Instant>,
     ending: Option<Ending>,
     bad_told: Once,
@@ -61,6 +73,9 @@ impl Call {
             line: Line::new(&settings.ari_app, start.media.format, start.ids, caller),
             voice: Voice::new(leg, start.media, settings, &mut rng),
             talk: Talk::new(link, &settings.session, settings.barge_in),
+            tools: Tools::new(settings),
+            keys: Keys::new(&settings.keys),
+            idle: Idle::new(settings.idle),
             answered: None,
             ending: None,
             bad_told: Once::default(),
@@ -69,7 +84,8 @@ impl Call {
         };
         out.observe(Observation::CallStarted);
         out.push(Action::OpenMedia { leg, plan: start.media });
-        out.push(Action::OpenRealtime { link });
+        let safety_identifier = out.write(|arena| write_tag(start.caller_tag, arena));
+        out.push(Action::OpenRealtime { link, safety_identifier });
         if caller.is_none() {
             out.observe_bad(BadInput::StasisStart, &mut call.bad_told);
             call.end(EndReason::AriFault, now, out);
@@ -111,6 +127,11 @@ impl Call {
                 Some(event) => {
                     self.line.event(&event)?;
                     self.voice.hold(now, self.line.is_held(), out);
+                    if event.kind == EventKind::ChannelDtmfReceived
+                        && self.line.is_caller(event.channel.as_ref())
+                    {
+                        return self.key(now, &event.digit, out);
+                    }
                 }
                 None => out.observe_bad(BadInput::AriEvent, &mut self.bad_told),
             },
@@ -141,57 +162,23 @@ impl Call {
             {
                 return self.realtime_down(http_status, code, reason, fault, out);
             }
+            Input::RealtimeUp { link } if link == self.talk.link() => {
+                if self.ending.is_none() {
+                    self.talk.is_open(&self.settings.session, self.tools.all(), out);
+                }
+            }
             Input::RealtimeUp { .. } | Input::Realtime { .. } | Input::RealtimeDown { .. } => {}
+            Input::ToolReply { .. } | Input::ToolFailed { .. } if self.ending.is_some() => {}
+            Input::ToolReply { id, status, body } => {
+                self.tools.reply(now, id, status, body, &mut self.talk, out);
+            }
+            Input::ToolFailed { id, fault } => self.tools.failed(id, fault, &mut self.talk, out),
             Input::Timer => return self.time_out(now, out),
             Input::Stop(StopReason::Shutdown) => return Err(EndReason::Shutdown),
             Input::Stop(StopReason::CallerLeft) => {
                 self.line.caller_left();
                 return Err(EndReason::CallerHungUp);
             }
-        }
-        Ok(())
-    }
-
-    fn message(&mut self, now: Instant, bytes: &[u8], out: &mut Actions) -> Result<(), EndReason> {
-        if self.ending.is_some() {
-            return Ok(());
-        }
-        let event = self.settings.session.dialect.read(bytes);
-        match self.talk.message(&event, &self.settings.session, out) {
-            Heard::Nothing => {}
-            Heard::SessionReady => {
-                self.voice.model_speaks(self.talk.format());
-                out.observe(Observation::SessionReady { after: now.since(self.started) });
-            }
-            // The goodbye is said to the end, whatever the caller still says.
-            Heard::SpeechStarted { .. } if self.talk.is_saying_goodbye() => {}
-            Heard::SpeechStarted { audio_start_ms } => {
-                if self.talk.speech_begins(self.voice.is_playing(), audio_start_ms) {
-                    self.talk.cancel_answer(out);
-                    self.voice.interrupt(&mut self.talk, out);
-                }
-            }
-            Heard::Echo => self.voice.caller_did_not_speak(),
-            Heard::Unwanted { item_id } => {
-                if self.voice.is_news_unwanted(item_id) {
-                    self.talk.take_back(item_id, out);
-                }
-            }
-            Heard::SpeechStopped => self.voice.caller_stopped(now),
-            Heard::Audio { item_id, content_index, delta } => {
-                self.voice.agent_speaks(now, item_id, content_index, delta, out);
-            }
-            Heard::AudioDone { item_id, content_index } => {
-                self.voice.agent_is_done(now, item_id, content_index)
-            }
-            Heard::Text { item_id, content_index, delta } => {
-                self.voice.agent_says(item_id, content_index, delta);
-            }
-            Heard::TextDone { item_id, content_index, transcript } => {
-                self.voice.agent_said(item_id, content_index, transcript);
-            }
-            Heard::ResponseDone => self.voice.response_is_done(now),
-            Heard::End(reason) => return Err(reason),
         }
         Ok(())
     }
@@ -204,14 +191,14 @@ impl Call {
         fault: Option<IoFault>,
         out: &mut Actions,
     ) -> Result<(), EndReason> {
-        let saying_goodbye = self.talk.is_saying_goodbye();
+        let saying_goodbye = self.talk.goodbye_deadline().map(|(_, reason)| reason);
         let why = self.talk.down(http_status, close, reason);
         if self.ending.is_none() {
             let code = Label::new(crate::realtime::close_code(reason));
             out.observe(Observation::RealtimeDown { code, close, http_status, fault });
         }
         // A session may live no longer than the call may last; its end is then the end that was coming.
-        Err(if saying_goodbye { EndReason::MaxDuration } else { why })
+        Err(saying_goodbye.unwrap_or(why))
     }
 
     /// Time-outs of peers, which fire on [`Input::Timer`] only.
@@ -220,15 +207,27 @@ impl Call {
             return Ok(());
         }
         self.line.look_again(now, out);
+        self.keys.time_out(now);
+        match self.idle.time_out(now) {
+            Some(Patience::Ask) => {
+                out.observe(Observation::CallerIdle);
+                self.talk.ask_idle();
+            }
+            Some(Patience::Over) => {
+                let by = self.call_limit().min(now + GOODBYE_WITHIN);
+                self.talk.say_goodbye(EndReason::CallerIdle, by, out);
+            }
+            None => {}
+        }
         match self.time_limit() {
             Some((at, _)) if at > now => Ok(()),
             Some((_, Wake::AnswerWithin)) => Err(EndReason::NotReadyInTime),
             Some((_, Wake::MaxCall)) if self.answered.is_some() && now < self.call_limit() => {
                 self.voice.interrupt(&mut self.talk, out);
-                self.talk.say_goodbye(self.call_limit(), out);
+                self.talk.say_goodbye(EndReason::MaxDuration, self.call_limit(), out);
                 Ok(())
             }
-            Some(_) => Err(EndReason::MaxDuration),
+            Some(_) => Err(self.talk.goodbye_deadline().map_or(EndReason::MaxDuration, |(_, reason)| reason)),
             None => Ok(()),
         }
     }
@@ -246,7 +245,7 @@ impl Call {
         let end_by = (self.call_limit() - goodbye_takes, Wake::MaxCall);
         match (self.ending, self.answered, self.talk.goodbye_deadline()) {
             (Some(_), _, _) => None,
-            (None, _, Some(at)) => Some((at, Wake::Goodbye)),
+            (None, _, Some((at, _))) => Some((at, Wake::Goodbye)),
             (None, Some(_), None) => Some(end_by),
             (None, None, None) => Some(answer_by.min(end_by)),
         }
@@ -282,14 +281,85 @@ impl Call {
         if self.answered.is_none() && self.line.is_answered() {
             self.answered = Some(now);
             out.observe(Observation::Answered { after: now.since(self.started) });
-            self.voice.start(now, self.talk.format());
-            self.talk.greet(&self.settings.session, out);
+            self.voice.start(now, self.talk.hears());
+            self.talk.greet(&self.settings.session);
         }
-        self.voice.weigh(&mut self.talk, out);
+        if self.answered.is_none() {
+            return;
+        }
+        if self.voice.weigh(&mut self.talk) {
+            self.interrupt(false, out);
+        }
         self.voice.record(false, out);
-        self.talk.go_on(self.voice.is_playing(), out);
-        if self.talk.is_saying_goodbye() && self.talk.go_on_with_goodbye(self.voice.is_playing(), out) {
-            self.end(EndReason::MaxDuration, now, out);
+        while let Some(keys) = self.keys.take(self.talk.caller_speaks_since()) {
+            out.observe(Observation::KeyedIn { keys: keys.len() });
+            let record = Record::CallerKeyed { keys: out.put(keys.as_bytes()) };
+            out.push(Action::Record(record));
+            self.talk.keyed_in(&keys, out);
+        }
+        self.talk.give_up_on_lost();
+        let agent_is_heard = self.voice.is_playing();
+        match self.tools.leaving() {
+            // Nothing more is asked for; what is being said is heard to its end.
+            Some(leaving) if !agent_is_heard && !self.talk.is_answering() => self.leave(leaving, now, out),
+            Some(_) => {}
+            None => {
+                let session = &self.settings.session;
+                self.talk.go_on(session, agent_is_heard, self.tools.is_busy(), out);
+            }
+        }
+        if let Some(reason) = self.talk.has_said_goodbye(agent_is_heard) {
+            self.end(reason, now, out);
+        }
+        let is_busy = agent_is_heard
+            || self.talk.is_busy()
+            || self.talk.is_saying_goodbye()
+            || self.tools.is_busy()
+            || self.tools.leaving().is_some()
+            || self.keys.is_busy()
+            || self.line.is_held();
+        self.idle.note(now, is_busy);
+    }
+
+    /// The caller has interrupted the agent; `by_key` says that the server cannot know.
+    fn interrupt(&mut self, by_key: bool, out: &mut Actions) {
+        if by_key {
+            self.talk.cancel_what_is_under_way(out);
+        } else {
+            self.talk.cancel_answer(out);
+        }
+        self.voice.interrupt(&mut self.talk, out);
+        self.tools.stay(&mut self.talk, out);
+    }
+
+    /// A key of the caller's. One that acts by itself needs no model, and no session either.
+    fn key(&mut self, now: Instant, digit: &str, out: &mut Actions) -> Result<(), EndReason> {
+        if self.answered.is_none() || self.ending.is_some() {
+            return Ok(());
+        }
+        self.idle.caller_is_there();
+        match self.keys.press(now, digit, self.talk.given_ms()) {
+            Press::Hot(place) => {
+                out.observe(Observation::HotKey);
+                self.leave(Leaving::Transfer(place), now, out);
+            }
+            Press::Begins if self.voice.is_playing() && self.talk.can_be_interrupted() => {
+                self.interrupt(true, out);
+            }
+            Press::Begins | Press::GoesOn | Press::None => {}
+        }
+        Ok(())
+    }
+
+    /// Ends the call as the model or a key wants it.
+    fn leave(&mut self, leaving: Leaving, now: Instant, out: &mut Actions) {
+        let place = match leaving {
+            Leaving::HangUp => return self.end(EndReason::AgentHungUp, now, out),
+            Leaving::Transfer(place) => self.settings.transfers.get(place).cloned(),
+        };
+        if let Some(place) = place {
+            self.line.send_to(place);
+            self.end(EndReason::Transferred, now, out);
         }
     }
 
@@ -319,9 +389,15 @@ impl Call {
     /// A caller who was promised nothing yet, or whose agent is lost, is better off in the dialplan.
     fn farewell(&self, reason: EndReason) -> Farewell {
         match reason {
-            EndReason::CallerHungUp => Farewell::HangUp,
-            EndReason::MaxDuration | EndReason::Shutdown if self.answered.is_some() => Farewell::HangUp,
-            EndReason::MaxDuration
+            EndReason::CallerHungUp | EndReason::AgentHungUp => Farewell::HangUp,
+            EndReason::MaxDuration | EndReason::CallerIdle | EndReason::Shutdown
+                if self.answered.is_some() =>
+            {
+                Farewell::HangUp
+            }
+            EndReason::Transferred
+            | EndReason::CallerIdle
+            | EndReason::MaxDuration
             | EndReason::Shutdown
             | EndReason::NotReadyInTime
             | EndReason::AriFault
@@ -338,12 +414,25 @@ impl Call {
         let [uplink, playout] = self.voice.deadlines(&self.talk);
         let clean_up = self.ending.and_then(|_| self.line.deadline()).map(|at| (at, Wake::CleanUp));
         let look = self.line.look_deadline().filter(|_| self.ending.is_none()).map(|at| (at, Wake::Look));
-        let deadline = [uplink, playout, self.time_limit(), look, clean_up].into_iter().flatten().min();
+        let goes_on = self.ending.is_none();
+        let keys = self.keys.deadline().filter(|_| goes_on).map(|at| (at, Wake::Keys));
+        let idle = self.idle.deadline().filter(|_| goes_on).map(|at| (at, Wake::Idle));
+        let all = [uplink, playout, self.time_limit(), look, clean_up, keys, idle];
+        let deadline = all.into_iter().flatten().min();
         debug_assert!(
             deadline.is_none_or(|(at, wake)| at > self.last || !wake.is_pacing()),
             "a pacing deadline lies in the past: {deadline:?} at {}",
             self.last
         );
         Next { deadline, finished: false }
+    }
+}
+
+/// Writes a pseudonym as an HTTP header has it.
+fn write_tag(tag: Option<[u8; 32]>, out: &mut Vec<u8>) {
+    use std::io::Write;
+    for byte in tag.into_iter().flatten() {
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "{byte:02x}");
     }
 }

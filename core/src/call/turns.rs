@@ -14,7 +14,10 @@ use crate::settings::{BargeIn, SessionSettings};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Verdict {
     /// The caller has spoken.
-    Caller,
+    Caller {
+        /// The server does not answer it by itself, and it was not known.
+        is_to_be_asked_for: bool,
+    },
     /// It was the agent's own voice: the item is taken back and not answered.
     Echo,
 }
@@ -43,10 +46,6 @@ pub(super) struct CallerTurns {
     echo: Option<String>,
     /// The item of the turn that was committed last.
     committed: String,
-    /// A turn is to be answered as soon as no other answer is being made.
-    is_wanted: bool,
-    /// An answer was asked for and has not begun.
-    is_asked: bool,
 }
 
 impl CallerTurns {
@@ -61,8 +60,6 @@ impl CallerTurns {
             is_in_doubt: false,
             echo: None,
             committed: String::new(),
-            is_wanted: false,
-            is_asked: false,
         }
     }
 
@@ -133,48 +130,18 @@ impl CallerTurns {
         }
         let is_news = item_id.is_empty() || self.committed != bounded(item_id);
         bounded(item_id).clone_into(&mut self.committed);
-        if is_news {
-            // One that was asked for and never began does not stand in the way of this one.
-            (self.is_wanted, self.is_asked) = (self.barge_in != BargeIn::On, false);
-        }
-        Verdict::Caller
+        Verdict::Caller { is_to_be_asked_for: is_news && self.barge_in != BargeIn::On }
     }
 
-    /// Whether an answer is to be asked for now. It counts as asked for then. A caller who is speaking is not
-    /// answered, and one who cannot interrupt is answered when the agent has ended.
-    pub(super) fn ask(&mut self, is_answering: bool, agent_is_heard: bool, given_ms: u64) -> bool {
-        let speaks = |since: u64| given_ms.saturating_sub(since) < LONGEST_TURN_MS;
-        let waits = is_answering
-            || self.is_asked
-            || self.speaks_since_ms.is_some_and(speaks)
-            || (self.barge_in == BargeIn::Off && agent_is_heard);
-        let now = self.is_wanted && !waits;
-        if now {
-            (self.is_wanted, self.is_asked) = (false, true);
-        }
-        now
+    /// Since when the caller has been speaking, in milliseconds of what the server was given. A turn whose end is never
+    /// told counts as over after [`LONGEST_TURN_MS`].
+    pub(super) fn speaks_since(&self, given_ms: u64) -> Option<u64> {
+        self.speaks_since_ms.filter(|since| given_ms.saturating_sub(*since) < LONGEST_TURN_MS)
     }
 
-    /// The agent was asked to speak for another reason.
-    pub(super) fn asked_otherwise(&mut self) {
-        self.is_asked = true;
-    }
-
-    /// Whether an answer was asked for that has not begun.
-    pub(super) fn is_asked(&self) -> bool {
-        self.is_asked
-    }
-
-    /// An answer begins, or has ended without a word of its beginning.
-    pub(super) fn answer_begins(&mut self) {
-        self.is_asked = false;
-    }
-
-    /// The server could not make an answer. If that was because it is making another one, ours is asked for
-    /// again behind that one.
-    pub(super) fn refused(&mut self, for_another: bool) {
-        self.is_asked = false;
-        self.is_wanted |= for_another && self.barge_in != BargeIn::On;
+    /// Whether what the caller says is answered only when the agent has ended.
+    pub(super) fn wait_for_the_agent(&self) -> bool {
+        self.barge_in == BargeIn::Off
     }
 }
 
@@ -200,6 +167,9 @@ mod tests {
         }
     }
 
+    /// The caller's, and the server does not answer it.
+    const ASKED_FOR: Verdict = Verdict::Caller { is_to_be_asked_for: true };
+
     /// Nobody was loud, or somebody so many milliseconds ago.
     const QUIET: fn(u32) -> bool = |_| false;
     const LOUD: fn(u32) -> bool = |_| true;
@@ -214,7 +184,6 @@ mod tests {
             assert!(!turns.weigh(false, QUIET, 2700));
             turns.stop("u", Some(2700), 2700);
             assert_eq!(turns.commit("u"), Verdict::Echo);
-            assert!(!turns.ask(false, false, 2700));
         }
     }
 
@@ -225,8 +194,7 @@ mod tests {
         assert!(turns.weigh(true, LOUD, 1000));
         assert!(!turns.weigh(true, LOUD, 1020), "once");
         turns.stop("u", Some(2700), 2700);
-        assert_eq!(turns.commit("u"), Verdict::Caller);
-        assert!(turns.ask(false, false, 2700));
+        assert_eq!(turns.commit("u"), ASKED_FOR);
     }
 
     #[test]
@@ -235,9 +203,8 @@ mod tests {
         assert!(!turns.begin(true, Some(600), 1000));
         assert!(!turns.weigh(true, LOUD, 1000));
         turns.stop("u", Some(1700), 1700);
-        assert_eq!(turns.commit("u"), Verdict::Caller);
-        assert!(!turns.ask(false, true, 1700), "the agent is still being heard");
-        assert!(turns.ask(false, false, 3000));
+        assert_eq!(turns.commit("u"), ASKED_FOR);
+        assert!(turns.wait_for_the_agent());
     }
 
     #[test]
@@ -263,7 +230,7 @@ mod tests {
             turns.weigh(true, QUIET, 5_000);
             assert!(turns.begin(false, told, 60_000), "the agent has been silent for long: {told:?}");
             turns.stop("u", told, 61_000);
-            assert_eq!(turns.commit("u"), Verdict::Caller);
+            assert_eq!(turns.commit("u"), ASKED_FOR);
         }
     }
 
@@ -273,7 +240,7 @@ mod tests {
         turns.begin(true, Some(1200), 1500);
         turns.weigh(true, QUIET, 2000);
         turns.stop("u", Some(3400), 3400);
-        assert_eq!(turns.commit("u"), Verdict::Caller);
+        assert_eq!(turns.commit("u"), ASKED_FOR);
     }
 
     #[test]
@@ -282,44 +249,29 @@ mod tests {
         turns.weigh(true, QUIET, 2000);
         assert!(turns.begin(false, Some(2100), 2500));
         turns.stop("u", Some(2900), 2900);
-        assert_eq!(turns.commit("u"), Verdict::Caller);
+        assert_eq!(turns.commit("u"), ASKED_FOR);
     }
 
     #[test]
-    fn a_caller_who_speaks_is_not_answered_into_but_a_turn_without_an_end_does_not_silence_the_agent() {
+    fn a_turn_without_an_end_does_not_last_for_ever() {
         let mut turns = turns(BargeIn::Off);
-        turns.begin(false, Some(3_000), 3_300);
-        turns.commit("u");
         turns.begin(false, Some(9_500), 9_800);
-        assert!(!turns.ask(false, false, 10_000));
-        assert!(turns.ask(false, false, 9_800 + LONGEST_TURN_MS));
+        assert_eq!(turns.speaks_since(10_000), Some(9_800));
+        assert_eq!(turns.speaks_since(9_800 + LONGEST_TURN_MS), None);
+        turns.begin(false, Some(50_000), 50_300);
+        turns.commit("u");
+        assert_eq!(turns.speaks_since(50_400), None);
     }
 
     #[test]
-    fn what_is_committed_twice_is_answered_once() {
+    fn what_is_committed_twice_is_answered_once_and_by_the_server_where_it_does() {
         let mut turns = turns(BargeIn::Guarded);
         turns.begin(false, Some(0), 300);
-        turns.commit("u");
-        assert!(turns.ask(false, false, 300));
-        turns.commit("u");
-        turns.answer_begins();
-        assert!(!turns.ask(false, false, 400));
-    }
-
-    #[test]
-    fn one_answer_at_a_time_and_a_refused_one_is_asked_for_again() {
-        let mut turns = turns(BargeIn::Off);
-        assert!(!turns.begin(false, Some(0), 300));
-        turns.commit("u");
-        let mut ask = |is_answering, agent_is_heard| turns.ask(is_answering, agent_is_heard, 400);
-        assert!(!ask(false, true), "the agent is still being heard");
-        assert!(!ask(true, false), "another one is being made");
-        assert!(ask(false, false));
-        assert!(!ask(false, false), "it is asked for");
-        turns.refused(true);
-        assert!(turns.ask(false, false, 400));
-        turns.answer_begins();
-        assert!(!turns.ask(false, false, 400));
+        assert_eq!(turns.commit("u"), ASKED_FOR);
+        assert_eq!(turns.commit("u"), Verdict::Caller { is_to_be_asked_for: false });
+        let mut of_the_server = CallerTurns::new(BargeIn::On, &SessionSettings::default());
+        of_the_server.begin(false, Some(0), 300);
+        assert_eq!(of_the_server.commit("u"), Verdict::Caller { is_to_be_asked_for: false });
     }
 
     #[test]
@@ -330,15 +282,5 @@ mod tests {
         assert!(!turns.begin(false, Some(1900), 2300));
         turns.stop("u", Some(2750), 2750);
         assert_eq!(turns.commit("u"), Verdict::Echo);
-    }
-
-    #[test]
-    fn an_answer_that_never_begins_does_not_silence_the_next_one() {
-        let mut turns = turns(BargeIn::Guarded);
-        for item in ["u", "v"] {
-            turns.begin(false, Some(0), 300);
-            turns.commit(item);
-            assert!(turns.ask(false, false, 300));
-        }
     }
 }

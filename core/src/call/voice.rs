@@ -1,13 +1,13 @@
 //! The media of a call: the caller's packets to the model, the agent's voice to the caller.
 
 use super::io::{Action, Actions, Record, Wake};
+use super::ledger::Ledger;
 use super::talk::Talk;
 use crate::downlink::{Downlink, Pushed};
 use crate::format::ModelFormat;
 use crate::id::LegId;
-use crate::observe::{BadInput, Observation, Once, RtpDrop};
+use crate::observe::{BadInput, Observation, Once, RtpDrop, TurnLatency};
 use crate::rng::Rng;
-use crate::settings::Dialect;
 use crate::settings::{CallSettings, MediaPlan, RtpSource};
 use crate::time::Instant;
 use crate::uplink::Uplink;
@@ -38,8 +38,7 @@ pub(super) struct Voice {
     drops_told: Once,
     bad_told: Once,
     is_full_told: bool,
-    /// When the caller stopped, until the first audio of the answer has left.
-    stopped_at: Option<Instant>,
+    ledger: Ledger,
     /// What the model is given in this step, in its format.
     bytes: Vec<u8>,
 }
@@ -66,7 +65,7 @@ impl Voice {
             drops_told: Once::default(),
             bad_told: Once::default(),
             is_full_told: false,
-            stopped_at: None,
+            ledger: Ledger::default(),
             bytes: Vec::new(),
         }
     }
@@ -169,19 +168,15 @@ impl Voice {
             out.observe(Observation::Concealed { millis: report.concealed_ms });
         }
         if !self.bytes.is_empty() {
-            let bytes = out.write(|arena| Dialect::OpenAi.write_append(&self.bytes, arena));
-            out.push(Action::SendRealtime { link: talk.link(), bytes });
-            talk.given(self.bytes.len());
+            talk.give(&self.bytes, out);
         }
     }
 
     /// Looks whether the one who speaks while the agent is being heard is the caller.
-    pub(super) fn weigh(&mut self, talk: &mut Talk, out: &mut Actions) {
+    /// Returns whether that is so, and interrupts the agent now.
+    pub(super) fn weigh(&self, talk: &mut Talk) -> bool {
         let was_loud = |past_ms| self.uplink.caller_was_loud(past_ms);
-        if !talk.is_saying_goodbye() && talk.weigh(self.is_playing(), was_loud) {
-            talk.cancel_answer(out);
-            self.interrupt(talk, out);
-        }
+        !talk.is_saying_goodbye() && talk.weigh(self.is_playing(), was_loud)
     }
 
     /// Sends the frame that is due to the caller, if one is.
@@ -202,9 +197,15 @@ impl Voice {
         if sent.skipped_slots > 0 {
             out.observe(Observation::PlayoutLate { slots: sent.skipped_slots });
         }
-        if let Some(stopped) = self.stopped_at.take() {
-            out.observe(Observation::FirstAudio { latency: now.since(stopped) });
+        if let Some(latency) = self.ledger.packet(now) {
+            self.tell_latency(latency, out);
         }
+    }
+
+    fn tell_latency(&self, latency: TurnLatency, out: &mut Actions) {
+        out.observe(Observation::FirstAudio(latency));
+        let [caller_item, response_id, agent_item] = self.ledger.names().map(|name| out.put(name.as_bytes()));
+        out.push(Action::Record(Record::Answered { caller_item, response_id, agent_item, latency }));
     }
 
     /// Tells the uplink what the caller heard up to now, before it hears what may be the echo of that.
@@ -233,15 +234,20 @@ impl Voice {
         }
     }
 
+    /// An answer begins.
+    pub(super) fn agent_begins(&mut self, now: Instant) {
+        self.ledger.created(now);
+    }
+
     /// A piece of the agent's voice came.
     pub(super) fn agent_speaks(
         &mut self,
         now: Instant,
-        item_id: &str,
+        [response_id, item_id, delta]: [&str; 3],
         content_index: u32,
-        delta: &str,
         out: &mut Actions,
     ) {
+        self.ledger.delta(now, response_id, item_id);
         match self.downlink.push_base64(now, item_id, content_index, delta.as_bytes()) {
             Pushed::Queued | Pushed::Muted => {}
             Pushed::Full { dropped_ms } => {
@@ -274,13 +280,12 @@ impl Voice {
         self.downlink.response_done(now);
     }
 
-    pub(super) fn caller_stopped(&mut self, now: Instant) {
-        // What is still being heard of an earlier answer is not the answer to this.
-        self.stopped_at = (!self.is_playing()).then_some(now);
+    pub(super) fn caller_stopped(&mut self, now: Instant, item_id: &str) {
+        self.ledger.caller_stopped(now, item_id, self.is_playing());
     }
 
     pub(super) fn caller_did_not_speak(&mut self) {
-        self.stopped_at = None;
+        self.ledger.forget();
     }
 
     /// Nothing of this item is to be heard. Returns whether that was not known.
@@ -291,7 +296,7 @@ impl Voice {
     /// The caller speaks: what is queued for the caller is thrown away, and the server is told how much of it
     /// was heard.
     pub(super) fn interrupt(&mut self, talk: &mut Talk, out: &mut Actions) {
-        self.stopped_at = None;
+        self.ledger.forget();
         talk.mute_answer();
         self.record(true, out);
         let Some(cut) = self.downlink.barge_in() else { return };

@@ -89,32 +89,33 @@ pub(super) fn write(dialect: Dialect, event: ClientEvent<'_>, number: u32, out: 
             write_string(item_id, out);
         }
         ClientEvent::UserText { text } => {
-            out.extend_from_slice(
-                br#""conversation.item.create","item":{"type":"message","role":"user","content":[{"type":"input_text","text":"#,
-            );
+            write_item_create("message", number, out);
+            out.extend_from_slice(br#","role":"user","content":[{"type":"input_text","text":"#);
             write_string(text, out);
             out.extend_from_slice(b"}]}");
         }
         ClientEvent::FunctionOutput { call_id, output } => {
-            out.extend_from_slice(
-                br#""conversation.item.create","item":{"type":"function_call_output","call_id":"#,
-            );
+            write_item_create("function_call_output", number, out);
+            out.extend_from_slice(br#","call_id":"#);
             write_string(call_id, out);
             out.extend_from_slice(br#","output":"#);
             write_string(output, out);
             out.push(b'}');
         }
         ClientEvent::McpApproval { request_id, approve } => {
-            // The id of an answer is its asker's to choose; one answer to one question makes it unique.
-            let _ = write!(
-                out,
-                r#""conversation.item.create","item":{{"type":"mcp_approval_response","id":"{EVENT_ID}{number}","approval_request_id":"#
-            );
+            write_item_create("mcp_approval_response", number, out);
+            out.extend_from_slice(br#","approval_request_id":"#);
             write_string(request_id, out);
             let _ = write!(out, r#","approve":{approve}}}"#);
         }
     }
     out.push(b'}');
+}
+
+/// The item bears the event's own id, so that its arrival in the conversation can be told from others'.
+fn write_item_create(kind: &str, number: u32, out: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, r#""conversation.item.create","item":{{"type":"{kind}","id":"{EVENT_ID}{number}""#);
 }
 
 fn write_response_create(dialect: Dialect, instructions: Option<&str>, number: u32, out: &mut Vec<u8>) {

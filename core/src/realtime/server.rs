@@ -2,6 +2,7 @@
 
 use crate::format::ModelFormat;
 use crate::json::{Text, lenient, only_string};
+use crate::observe::McpEvent;
 use serde::Deserialize;
 
 /// What the server says, as far as the bridge acts on it.
@@ -47,8 +48,11 @@ pub enum ServerEvent<'a> {
         /// Why.
         code: Text<'a>,
     },
-    /// Something has become part of the conversation, ours included.
-    ItemAdded(Item<'a>),
+    /// Something has become part of the conversation.
+    ItemAdded {
+        /// The number of the event that put it there, if it was one of ours.
+        number: Option<u32>,
+    },
     /// The agent begins an answer.
     ResponseCreated {
         /// Its id.
@@ -158,46 +162,13 @@ pub struct Item<'a> {
 /// What an item is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ItemKind {
-    /// Somebody said or wrote something.
-    Message,
     /// The model calls a function.
     FunctionCall,
-    /// What came of it.
-    FunctionCallOutput,
     /// The Realtime server wants to call a tool of an MCP server, and asks.
     McpApprovalRequest,
     /// Anything else.
     #[default]
     Other,
-}
-
-/// What became of a request to a server of tools.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum McpEvent {
-    /// It has listed its tools.
-    Listed,
-    /// It did not, and none of them can be called.
-    ListFailed,
-    /// One of its tools is being called.
-    Called,
-    /// The tool has answered.
-    Answered,
-    /// It has not.
-    CallFailed,
-}
-
-impl McpEvent {
-    /// In words, for the log.
-    #[must_use]
-    pub const fn what(self) -> &'static str {
-        match self {
-            Self::Listed => "an MCP server has listed its tools",
-            Self::ListFailed => "an MCP server did not list its tools; the model cannot call them",
-            Self::Called => "a tool of an MCP server is being called",
-            Self::Answered => "a tool of an MCP server has answered",
-            Self::CallFailed => "a tool of an MCP server failed",
-        }
-    }
 }
 
 /// The events of the GA interface, and of its predecessor, that are known and of no use here: what they tell is
@@ -288,9 +259,7 @@ struct RawItem<'a> {
 impl<'a> From<RawItem<'a>> for Item<'a> {
     fn from(raw: RawItem<'a>) -> Self {
         let kind = match &*raw.kind {
-            "message" => ItemKind::Message,
             "function_call" => ItemKind::FunctionCall,
-            "function_call_output" => ItemKind::FunctionCallOutput,
             "mcp_approval_request" => ItemKind::McpApprovalRequest,
             _ => ItemKind::Other,
         };
@@ -378,7 +347,9 @@ pub(super) fn parse(bytes: &[u8]) -> Option<ServerEvent<'_>> {
         "conversation.item.input_audio_transcription.failed" => {
             E::CallerTranscriptFailed { code: body().error.code_or_type() }
         }
-        "conversation.item.added" | "conversation.item.created" => E::ItemAdded(body().item.into()),
+        "conversation.item.added" | "conversation.item.created" => {
+            E::ItemAdded { number: own_number(&body().item.id) }
+        }
         "response.created" => {
             let RawResponse { id, metadata, .. } = body().response;
             E::ResponseCreated { response_id: id, number: number(&metadata.number) }
@@ -403,13 +374,18 @@ pub(super) fn parse(bytes: &[u8]) -> Option<ServerEvent<'_>> {
         "response.mcp_call.failed" => E::Mcp(McpEvent::CallFailed),
         "error" => {
             let RawError { kind, code, param, event_id } = body().error;
-            let number = event_id.strip_prefix(super::EVENT_ID).and_then(number);
+            let number = own_number(&event_id);
             E::Error { code: RawError { kind, code, ..RawError::default() }.code_or_type(), param, number }
         }
         "" => return None,
         known if IGNORED.contains(&known) => E::Ignored,
         _ => E::Unknown,
     })
+}
+
+/// The number of one of our events, of its id.
+fn own_number(id: &str) -> Option<u32> {
+    id.strip_prefix(super::EVENT_ID).and_then(number)
 }
 
 /// The number of one of our events, as we wrote it.
@@ -436,214 +412,4 @@ fn session_format(bytes: &[u8]) -> Option<ModelFormat> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::METADATA_KEY;
-    use super::*;
-
-    /// Every server event of the GA interface (openai 3.54.0).
-    const GA: [&str; 46] = [
-        "conversation.created",
-        "conversation.item.added",
-        "conversation.item.created",
-        "conversation.item.deleted",
-        "conversation.item.done",
-        "conversation.item.input_audio_transcription.completed",
-        "conversation.item.input_audio_transcription.delta",
-        "conversation.item.input_audio_transcription.failed",
-        "conversation.item.input_audio_transcription.segment",
-        "conversation.item.retrieved",
-        "conversation.item.truncated",
-        "error",
-        "input_audio_buffer.cleared",
-        "input_audio_buffer.committed",
-        "input_audio_buffer.dtmf_event_received",
-        "input_audio_buffer.speech_started",
-        "input_audio_buffer.speech_stopped",
-        "input_audio_buffer.timeout_triggered",
-        "mcp_list_tools.completed",
-        "mcp_list_tools.failed",
-        "mcp_list_tools.in_progress",
-        "output_audio_buffer.cleared",
-        "output_audio_buffer.started",
-        "output_audio_buffer.stopped",
-        "rate_limits.updated",
-        "response.content_part.added",
-        "response.content_part.done",
-        "response.created",
-        "response.done",
-        "response.function_call_arguments.delta",
-        "response.function_call_arguments.done",
-        "response.mcp_call.completed",
-        "response.mcp_call.failed",
-        "response.mcp_call.in_progress",
-        "response.mcp_call_arguments.delta",
-        "response.mcp_call_arguments.done",
-        "response.output_audio.delta",
-        "response.output_audio.done",
-        "response.output_audio_transcript.delta",
-        "response.output_audio_transcript.done",
-        "response.output_item.added",
-        "response.output_item.done",
-        "response.output_text.delta",
-        "response.output_text.done",
-        "session.created",
-        "session.updated",
-    ];
-
-    fn event(json: &'static str) -> ServerEvent<'static> {
-        parse(json.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn every_event_of_the_interface_is_used_or_knowingly_ignored() {
-        for kind in GA {
-            let message = format!(r#"{{"type":"{kind}"}}"#);
-            let event = parse(message.as_bytes()).unwrap();
-            assert_ne!(event, ServerEvent::Unknown, "{kind}");
-            assert_eq!(event == ServerEvent::Ignored, IGNORED.contains(&kind), "{kind}");
-        }
-        assert_eq!(event(r#"{"type":"response.cancelled"}"#), ServerEvent::Unknown);
-    }
-
-    #[test]
-    fn the_names_of_the_former_beta_are_understood() {
-        for (beta, ga) in [
-            ("response.audio.delta", "response.output_audio.delta"),
-            ("response.audio.done", "response.output_audio.done"),
-            ("response.audio_transcript.delta", "response.output_audio_transcript.delta"),
-            ("response.audio_transcript.done", "response.output_audio_transcript.done"),
-            ("conversation.item.created", "conversation.item.added"),
-            ("response.text.delta", "response.output_text.delta"),
-        ] {
-            let with = |kind: &str| {
-                format!(
-                    r#"{{"type":"{kind}","item_id":"i","delta":"AAAA","transcript":"t","item":{{"id":"i"}}}}"#
-                )
-            };
-            assert_eq!(parse(with(beta).as_bytes()), parse(with(ga).as_bytes()), "{beta}");
-        }
-    }
-
-    #[test]
-    fn a_delta_is_borrowed_from_the_message() {
-        let event = event(
-            r#"{"type":"response.output_audio.delta","event_id":"e","response_id":"r","item_id":"i","output_index":0,
-               "content_index":1,"delta":"AAEC","obfuscation":"zzz"}"#,
-        );
-        let ServerEvent::AudioDelta { response_id, item_id, content_index, delta } = event else {
-            panic!("{event:?}")
-        };
-        assert_eq!((&*response_id, &*item_id, content_index, &*delta), ("r", "i", 1, "AAEC"));
-    }
-
-    #[test]
-    fn a_failed_response_names_its_error_and_a_cancelled_one_its_reason() {
-        let failed = event(
-            r#"{"type":"response.done","response":{"status":"failed","status_details":{"type":"failed",
-               "error":{"type":"x","code":"rate_limit_exceeded"}}}}"#,
-        );
-        let ServerEvent::ResponseDone { status, detail, .. } = failed else { panic!() };
-        assert_eq!((&*status, &*detail), ("failed", "rate_limit_exceeded"));
-        let cancelled = event(
-            r#"{"type":"response.done","response":{"status":"cancelled","status_details":{"reason":"turn_detected","error":null}}}"#,
-        );
-        assert!(matches!(cancelled, ServerEvent::ResponseDone { detail, .. } if &*detail == "turn_detected"));
-    }
-
-    #[test]
-    fn a_response_and_an_error_tell_what_they_answer() {
-        let metadata = format!(r#"{{"{METADATA_KEY}":"7","other":"x"}}"#);
-        let created =
-            format!(r#"{{"type":"response.created","response":{{"id":"r","metadata":{metadata}}}}}"#);
-        let Some(ServerEvent::ResponseCreated { number, .. }) = parse(created.as_bytes()) else { panic!() };
-        assert_eq!(number, Some(7));
-        for metadata in ["null", "{}", r#"{"ari_bridge":"x"}"#, "[]"] {
-            let created = format!(r#"{{"type":"response.created","response":{{"metadata":{metadata}}}}}"#);
-            let Some(ServerEvent::ResponseCreated { number, .. }) = parse(created.as_bytes()) else {
-                panic!()
-            };
-            assert_eq!(number, None);
-        }
-        let error = event(r#"{"type":"error","error":{"code":"x","event_id":"ari-bridge-12"}}"#);
-        assert!(matches!(error, ServerEvent::Error { number: Some(12), .. }), "{error:?}");
-        let error = event(r#"{"type":"error","error":{"code":"x","event_id":null}}"#);
-        assert!(matches!(error, ServerEvent::Error { number: None, .. }), "{error:?}");
-    }
-
-    #[test]
-    fn a_function_call_comes_with_its_name_and_arguments_in_both_events() {
-        let done = event(
-            r#"{"type":"response.output_item.done","response_id":"r","item":{"id":"i","type":"function_call",
-               "status":"completed","call_id":"c","name":"transfer","arguments":"{\"a\":1}"}}"#,
-        );
-        let ServerEvent::ItemDone { item, .. } = done else { panic!() };
-        assert_eq!((item.kind, &*item.call_id, &*item.name), (ItemKind::FunctionCall, "c", "transfer"));
-        let arguments = event(
-            r#"{"type":"response.function_call_arguments.done","response_id":"r","item_id":"i","call_id":"c",
-               "name":"transfer","arguments":"{\"a\":1}"}"#,
-        );
-        let ServerEvent::ArgumentsDone { call, .. } = arguments else { panic!() };
-        assert_eq!((&call.id, &call.call_id, &call.arguments), (&item.id, &item.call_id, &item.arguments));
-    }
-
-    #[test]
-    fn nulls_unknown_fields_and_unknown_events_are_tolerated() {
-        for message in [
-            r#"{"type":"error","error":{"code":null,"param":null,"event_id":null,"type":"server_error"}}"#,
-            r#"{"type":"response.done","response":null}"#,
-            r#"{"type":"session.created","session":{"new_in_2030":[1,{}]}}"#,
-            r#"{"type":"something.new","delta":null,"item_id":null,"content_index":null}"#,
-            r#"{"type":"response.output_item.done","item":[1]}"#,
-        ] {
-            assert!(parse(message.as_bytes()).is_some(), "{message}");
-        }
-    }
-
-    #[test]
-    fn one_field_of_another_kind_does_not_cost_an_event() {
-        let code = |json| match event(json) {
-            ServerEvent::Error { code, .. } => code.to_string(),
-            other => format!("{other:?}"),
-        };
-        assert_eq!(code(r#"{"type":"error","error":{"type":"invalid_request_error","code":400}}"#), "400");
-        assert_eq!(code(r#"{"type":"error","error":"model overloaded"}"#), "");
-        assert_eq!(
-            event(r#"{"type":"vendor.note","delta":{"x":1},"response":"text"}"#),
-            ServerEvent::Unknown
-        );
-        assert_eq!(
-            event(r#"{"type":"input_audio_buffer.speech_started","audio_start_ms":"120"}"#),
-            ServerEvent::SpeechStarted { audio_start_ms: None }
-        );
-        let delta =
-            r#"{"type":"response.output_audio.delta","item_id":"a","content_index":-1,"delta":"AAAA"}"#;
-        assert!(matches!(event(delta), ServerEvent::AudioDelta { content_index: 0, .. }));
-    }
-
-    #[test]
-    fn what_is_not_an_event_is_none() {
-        for message in [&b""[..], b"{", b"5", b"{}", br#"{"type":7}"#, br#"{"type":""}"#, b"\xff"] {
-            assert_eq!(parse(message), None);
-        }
-    }
-
-    #[test]
-    fn the_format_is_found_in_a_nested_and_in_a_flat_session() {
-        let nested = r#"{"type":"session.updated","session":{"audio":{"input":{"format":{"type":"audio/pcmu"}},
-            "output":{"format":{"type":"audio/pcmu"}}}}}"#;
-        let flat = r#"{"type":"session.updated","session":{"input_audio_format":"g711_ulaw","output_audio_format":"g711_ulaw"}}"#;
-        for message in [nested, flat] {
-            assert_eq!(event(message), ServerEvent::SessionUpdated { format: Some(ModelFormat::Pcmu) });
-        }
-        for session in [
-            r#"{"audio":{"input":{"format":{"type":"audio/pcmu"}},"output":{"format":{"type":"audio/pcm","rate":24000}}}}"#,
-            r#"{"audio":{"input":{"format":"pcmu"},"output":{"format":"pcmu"}}}"#,
-            r#"{"audio":{"input":null}}"#,
-            r#"{"audio":7}"#,
-        ] {
-            let shown = format!(r#"{{"type":"session.updated","session":{session}}}"#);
-            let event = parse(shown.as_bytes());
-            assert_eq!(event, Some(ServerEvent::SessionUpdated { format: None }), "{session}");
-        }
-    }
-}
+mod tests;

@@ -91,6 +91,8 @@ pub enum Action {
         seed: u64,
         /// The event, as it came.
         event: Span,
+        /// The caller's number, for [`crate::call::Start::caller_tag`]; empty if it is withheld.
+        caller: Span,
     },
     /// Hand this event to a call.
     ToCall {

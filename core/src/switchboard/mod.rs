@@ -18,6 +18,9 @@ use crate::time::{Duration, Instant};
 use orphans::{Orphan, Orphans};
 use std::collections::BTreeMap;
 
+/// What stands in the place of a number that is withheld, or unknown.
+const WITHHELD: [&str; 6] = ["anonymous", "unknown", "restricted", "private", "withheld", "unavailable"];
+
 /// The wait before the event socket is opened again; it doubles with each failure.
 const FIRST_RECONNECT: Duration = Duration::from_millis(250);
 
@@ -206,7 +209,7 @@ impl Switchboard {
             out.observe(Observation::CallRefused(refusal));
             self.orphans.found(Orphan::Caller(channel.id.to_string()));
         } else {
-            self.start_call(channel, bytes, out);
+            self.start_call(event.caller_number(), channel, bytes, out);
         }
     }
 
@@ -220,7 +223,7 @@ impl Switchboard {
         }
     }
 
-    fn start_call(&mut self, channel: &Channel<'_>, bytes: &[u8], out: &mut Actions) {
+    fn start_call(&mut self, number: &str, channel: &Channel<'_>, bytes: &[u8], out: &mut Actions) {
         if let Some(&call) = self.by_channel.get(&*channel.id) {
             // It left and came back, and the event of its leaving was lost or is on its way.
             out.push(Action::StopCall { call, reason: StopReason::CallerLeft });
@@ -229,8 +232,11 @@ impl Switchboard {
         let call = CallId(self.last_call);
         self.register(call, channel);
         let event = out.put(bytes);
+        // Those who withhold their numbers are not one and the same.
+        let is_withheld = WITHHELD.iter().any(|word| word.eq_ignore_ascii_case(number));
+        let caller = out.put(if is_withheld { b"" } else { number.as_bytes() });
         let ids = IdPrefix { nonce: self.nonce, call };
-        out.push(Action::StartCall { call, ids, seed: self.rng.next_u64(), event });
+        out.push(Action::StartCall { call, ids, seed: self.rng.next_u64(), event, caller });
     }
 
     fn register(&mut self, call: CallId, channel: &Channel<'_>) {

@@ -66,7 +66,7 @@ impl Orphans {
                 let id = RequestId(self.last_request);
                 entry.request = Some(id);
                 let request = match &entry.what {
-                    Orphan::Caller(channel) => Request::Continue { caller: channel },
+                    Orphan::Caller(channel) => Request::Continue { caller: channel, to: None },
                     Orphan::Channel(id) => Request::DeleteChannel(*id),
                     Orphan::Bridge(id) => Request::DeleteBridge(*id),
                 };

@@ -1,7 +1,7 @@
 //! What the machines of a scene send each other, and how it is put to the machine that gets it.
 
 use ari_bridge_core::call::{self, IoFault, LinkState, Outcome, StopReason};
-use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId};
+use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId, ToolId};
 use ari_bridge_core::switchboard;
 use core::net::SocketAddr;
 
@@ -35,6 +35,7 @@ pub(super) enum Letter {
     RealtimeUp(LinkId),
     Realtime(LinkId, Vec<u8>),
     RealtimeDown(LinkId, Option<u16>, Option<u16>, Vec<u8>, Option<IoFault>),
+    Tool(ToolId, Result<(u16, String), IoFault>),
     Stop(StopReason),
 }
 
@@ -81,6 +82,10 @@ impl Letter {
                 reason,
                 fault: *fault,
             },
+            Letter::Tool(id, Ok((status, body))) => {
+                call::Input::ToolReply { id: *id, status: *status, body: body.as_bytes() }
+            }
+            Letter::Tool(id, Err(fault)) => call::Input::ToolFailed { id: *id, fault: *fault },
             Letter::Stop(reason) => call::Input::Stop(*reason),
         }
     }

@@ -5,22 +5,20 @@
 //! silent, goes away; and afterwards one looks at what was heard, observed and left behind.
 
 mod mail;
+mod peers;
 mod stage;
 
-pub use stage::Stage;
+pub use stage::{Performance, Stage};
 
-use ari_bridge_core::actions::Span;
 use ari_bridge_core::call::{self, Call, IoFault, Origin, Outcome, Record, Start};
 use ari_bridge_core::id::{CallId, InstanceNonce, LegId, LinkId, RequestId};
-use ari_bridge_core::observe::Observation;
+use ari_bridge_core::observe::{Observation, TurnLatency};
 use ari_bridge_core::settings::SwitchboardSettings;
 use ari_bridge_core::sim::asterisk::{self as pbx, Asterisk, CallerState};
 use ari_bridge_core::sim::caller::Caller;
-use ari_bridge_core::sim::realtime::{self as server, Agent, Parrot, Realtime};
+use ari_bridge_core::sim::realtime::{self as server, Realtime};
 use ari_bridge_core::switchboard::{self, Switchboard};
 use ari_bridge_core::time::{Duration, Instant, UtcNanos};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use core::net::SocketAddr;
 use mail::{Knock, Letter, Note, Parcel};
 use std::collections::{BTreeMap, VecDeque};
@@ -42,6 +40,23 @@ pub struct Said {
     pub heard_ms: u64,
     /// How much of it had come, in milliseconds.
     pub received_ms: u64,
+}
+
+/// A line of the record of a conversation, in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Line {
+    /// What the caller said, as the server wrote it down.
+    Caller(String),
+    /// What the caller keyed in.
+    Keys(String),
+    /// What was heard of an item of the agent's.
+    Agent(String),
+    /// A function that the model called, and its arguments.
+    Called(String, String),
+    /// The function, and what the model was told.
+    Returned(String, String),
+    /// An answer to a turn: the caller's item, the response, the agent's item, and the times.
+    Answered(String, String, String, TurnLatency),
 }
 
 struct Party {
@@ -81,6 +96,12 @@ pub struct Scene {
     pub model_audio: Vec<u8>,
     /// What was heard of what the agents said, in order.
     pub said: Vec<Said>,
+    /// The record of the conversations, in order.
+    pub record: Vec<(Instant, Line)>,
+    /// The functions that models called and that were performed: name and arguments.
+    pub performed: Vec<(String, String)>,
+    /// Who the Realtime server was told that the callers are.
+    pub safety_identifiers: Vec<String>,
     /// The packets of the bridge, and when each was sent.
     pub datagrams: Vec<(Instant, Vec<u8>)>,
     /// Where each packet of the bridge went.
@@ -120,6 +141,9 @@ impl Scene {
             audio_sent: Duration::ZERO,
             model_audio: Vec::new(),
             said: Vec::new(),
+            record: Vec::new(),
+            performed: Vec::new(),
+            safety_identifiers: Vec::new(),
             datagrams: Vec::new(),
             media_sent_to: Vec::new(),
             drained: false,
@@ -140,6 +164,14 @@ impl Scene {
     pub fn speak(&mut self, caller: u64) {
         let speech = self.callers[&caller].speech().to_vec();
         self.step_asterisk(pbx::Input::Speak { caller, pcm: &speech });
+    }
+
+    /// The caller presses keys, 200 ms each.
+    pub fn press(&mut self, caller: u64, keys: &str) {
+        for digit in keys.chars() {
+            self.step_asterisk(pbx::Input::Press { caller, digit });
+            self.run_for(Duration::from_millis(200));
+        }
     }
 
     /// The caller hangs up.
@@ -338,12 +370,17 @@ impl Scene {
             match action {
                 Action::OpenAri => self.send(Parcel::Asterisk(Knock::Events)),
                 Action::Ari { id, method, path, .. } => self.request(None, id, method, out.text(path)),
-                Action::StartCall { call, ids, seed, event } => {
+                Action::StartCall { call, ids, seed, event, caller } => {
+                    let tag = self.stage.safety.then(|| {
+                        let mut tag = [0; 32];
+                        tag.iter_mut().zip(out.bytes(caller)).for_each(|(to, from)| *to = *from);
+                        tag
+                    });
                     let start = Start {
                         ids,
                         seed,
                         utc: UtcNanos(0),
-                        caller_tag: None,
+                        caller_tag: tag,
                         media: self.stage.media,
                         origin: Origin::Arrived { event: out.bytes(event) },
                     };
@@ -399,22 +436,30 @@ impl Scene {
                         party.local = None;
                     }
                 }
-                Action::OpenRealtime { link } => self.open_realtime(id, link),
+                Action::OpenRealtime { link, safety_identifier } => {
+                    self.safety_identifiers.push(out.text(safety_identifier).to_owned());
+                    self.open_realtime(id, link);
+                }
+                Action::Tool { id: tool, name, arguments, timeout, .. } => {
+                    let (name, arguments) = (out.text(name).to_owned(), out.text(arguments).to_owned());
+                    let found = self.stage.functions.iter().find(|function| function.name == name).cloned();
+                    let (after, reply) = match found {
+                        Some(Performance { after, reply, .. }) if after <= timeout => {
+                            (after, reply.map(|(status, body)| (status, body.to_owned())))
+                        }
+                        Some(_) => (timeout, Err(IoFault::TimedOut)),
+                        None => (Duration::ZERO, Err(IoFault::Other)),
+                    };
+                    self.performed.push((name, arguments));
+                    self.send_after(after, Parcel::Call(id, Letter::Tool(tool, reply)));
+                }
                 Action::SendRealtime { bytes, .. } => self.send_realtime(id, out, bytes),
                 Action::CloseRealtime { .. } => {
                     if let Some(party) = self.parties.get_mut(&id) {
                         party.server = None;
                     }
                 }
-                Action::Record(Record::AgentSaid { item_id, text, heard_ms, received_ms, .. }) => {
-                    let said = Said {
-                        item_id: out.text(item_id).to_owned(),
-                        text: out.text(text).to_owned(),
-                        heard_ms,
-                        received_ms,
-                    };
-                    self.said.push(said);
-                }
+                Action::Record(record) => self.record(&record, out),
                 Action::Observe(observation) => self.observations.push((self.now, observation)),
                 Action::Finish(outcome) => {
                     self.parties.remove(&id);
@@ -425,144 +470,23 @@ impl Scene {
         }
     }
 
-    fn request(&mut self, call: Option<CallId>, id: RequestId, method: call::Method, path: &str) {
-        self.last_request += 1;
-        self.requests.insert(self.last_request, (call, id));
-        let knock = Knock::Request(self.last_request, method.as_str(), format!("/ari{path}"));
-        self.send(Parcel::Asterisk(knock));
-    }
-
-    fn open_media(&mut self, call: CallId, leg: LegId) {
-        if self.stage.no_ports {
-            return self.send(Parcel::Call(call, Letter::MediaDown(leg, IoFault::NoPort)));
-        }
-        self.last_port += 1;
-        let local = SocketAddr::from(([127, 0, 0, 1], self.last_port));
-        if let Some(party) = self.parties.get_mut(&call) {
-            party.local = Some((leg, local));
-        }
-        self.send(Parcel::Call(call, Letter::MediaUp(leg, local)));
-    }
-
-    fn open_realtime(&mut self, call: CallId, link: LinkId) {
-        if self.stage.no_realtime {
-            let down = Letter::RealtimeDown(link, None, None, Vec::new(), Some(IoFault::Refused));
-            return self.send(Parcel::Call(call, down));
-        }
-        let agent: Box<dyn Agent> = match &self.stage.greeting {
-            Some(greeting) => Box::new(Parrot::greeting_with(greeting.clone(), 24_000)),
-            None => Box::new(Parrot::new()),
-        };
-        let realtime = Realtime::new(
-            server::Settings { seed: call.0, g711: self.stage.g711, ..server::Settings::default() },
-            agent,
-        );
-        if let Some(party) = self.parties.get_mut(&call) {
-            party.server = Some((realtime, None));
-        }
-        self.send(Parcel::Call(call, Letter::RealtimeUp(link)));
-        if self.stage.mute_realtime {
-            return;
-        }
-        let target = format!("/v1/realtime?model={}", self.stage.model);
-        let authorization = format!("Bearer {}", self.stage.api_key);
-        let opened = server::Input::Opened {
-            target: &target,
-            authorization: Some(&authorization),
-            api_key: None,
-            beta: false,
-        };
-        self.step_server(call, opened);
-    }
-
-    fn send_realtime(&mut self, call: CallId, out: &call::Actions, bytes: Span) {
-        let text = out.text(bytes);
-        let append = text.strip_prefix(r#"{"type":"input_audio_buffer.append","audio":""#);
-        if let Some(audio) = append.and_then(|rest| rest.strip_suffix(r#""}"#)) {
-            // Base64 of 48 bytes a millisecond; a whole number of milliseconds needs no padding.
-            self.model_audio.extend(BASE64_STANDARD.decode(audio).expect("an append is base64"));
-            self.audio_sent += Duration::from_millis(audio.len() as u64 / 64);
-        } else {
-            self.client_events.push(text.to_owned());
-        }
-        self.send(Parcel::Server(call, text.as_bytes().to_vec()));
-    }
-
-    fn step_server(&mut self, call: CallId, input: server::Input<'_>) {
-        let Some((realtime, deadline)) = self.parties.get_mut(&call).and_then(|party| party.server.as_mut())
-        else {
-            return;
-        };
-        let mut out = server::Actions::new();
-        *deadline = realtime.step(self.now, input, &mut out).deadline;
-        for action in out.iter() {
-            let letter = match action {
-                server::Output::Send(text) => Letter::Realtime(LinkId(1), out.bytes(text).to_vec()),
-                server::Output::Close { code, reason } => {
-                    if let Some(party) = self.parties.get_mut(&call) {
-                        party.server = None;
-                    }
-                    Letter::RealtimeDown(LinkId(1), None, Some(code), out.bytes(reason).to_vec(), None)
-                }
-            };
-            self.send_after(self.stage.server_lag, Parcel::Call(call, letter));
-        }
-    }
-
-    fn step_asterisk(&mut self, input: pbx::Input<'_>) {
-        let mut out = pbx::Actions::new();
-        self.asterisk_next = self.asterisk.step(self.now, input, &mut out).deadline;
-        self.perform_asterisk(&out);
-    }
-
-    fn perform_asterisk(&mut self, out: &pbx::Actions) {
-        use pbx::Output;
-        for action in out.iter() {
-            match action {
-                Output::Reply { id, status, body } => {
-                    let body = out.bytes(body).to_vec();
-                    match self.requests.remove(&id) {
-                        Some((Some(call), id)) => {
-                            self.send(Parcel::Call(call, Letter::Reply(id, status, body)))
-                        }
-                        Some((None, id)) => self.send(Parcel::Switchboard(Note::Reply(id, status, body))),
-                        None => {}
-                    }
-                }
-                Output::Accepted { .. } => self.send(Parcel::Switchboard(Note::Up)),
-                Output::Refused { status, .. } => {
-                    self.send(Parcel::Switchboard(Note::Down(Some(status), None)))
-                }
-                Output::Event { text, .. } => {
-                    self.send(Parcel::Switchboard(Note::Event(out.bytes(text).to_vec())));
-                }
-                Output::CloseSocket { .. } => {
-                    self.send(Parcel::Switchboard(Note::Down(None, Some(IoFault::Reset))));
-                }
-                Output::SendRtp { from_port, to, bytes } => {
-                    self.media(from_port, to, out.bytes(bytes).to_vec())
-                }
-                Output::Heard { caller, pcm } => {
-                    if let Some(caller) = self.callers.get_mut(&caller) {
-                        caller.hear(out.bytes(pcm));
-                    }
-                }
-                Output::CallerState { caller, state } => {
-                    self.states.insert(caller, state);
-                }
-                Output::BindRtp { .. } | Output::UnbindRtp { .. } => {}
+    fn record(&mut self, record: &Record, out: &call::Actions) {
+        let text = |span| out.text(span).to_owned();
+        let line = match *record {
+            Record::CallerSaid { text: words, .. } => Line::Caller(text(words)),
+            Record::CallerKeyed { keys } => Line::Keys(text(keys)),
+            Record::Called { name, arguments } => Line::Called(text(name), text(arguments)),
+            Record::Returned { name, output } => Line::Returned(text(name), text(output)),
+            Record::Answered { caller_item, response_id, agent_item, latency } => {
+                Line::Answered(text(caller_item), text(response_id), text(agent_item), latency)
             }
-        }
-    }
-
-    fn media(&mut self, from_port: u16, to: SocketAddr, datagram: Vec<u8>) {
-        let from = SocketAddr::new(self.stage.asterisk.rtp_host, from_port);
-        let call = self.parties.iter().find_map(|(call, party)| {
-            party.local.filter(|(_, local)| *local == to).map(|(leg, _)| (*call, leg))
-        });
-        if let Some((call, leg)) = call {
-            self.send(Parcel::Call(call, Letter::Media(leg, from, datagram)));
-        }
+            Record::AgentSaid { item_id, text: words, heard_ms, received_ms, .. } => {
+                let (item_id, words) = (text(item_id), text(words));
+                self.said.push(Said { item_id, text: words.clone(), heard_ms, received_ms });
+                Line::Agent(words)
+            }
+        };
+        self.record.push((self.now, line));
     }
 }
 

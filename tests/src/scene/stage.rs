@@ -1,9 +1,21 @@
 //! How a scene is set up.
 
+use ari_bridge_core::call::IoFault;
 use ari_bridge_core::settings::{CallSettings, MediaPlan};
 use ari_bridge_core::sim::asterisk as pbx;
-use ari_bridge_core::sim::realtime::G711;
+use ari_bridge_core::sim::realtime::{Agent, G711};
 use ari_bridge_core::time::Duration;
+
+/// What comes of a function that the model calls.
+#[derive(Clone, Debug)]
+pub struct Performance {
+    /// The name of the function, or of the tool that must be approved.
+    pub name: &'static str,
+    /// After how long.
+    pub after: Duration,
+    /// Status and body, or what broke.
+    pub reply: Result<(u16, &'static str), IoFault>,
+}
 
 /// How a scene is set up.
 #[derive(Debug)]
@@ -34,6 +46,12 @@ pub struct Stage {
     pub server_lag: Duration,
     /// What the agent says when it is told to speak, instead of two tones: 24 kHz.
     pub greeting: Option<Vec<i16>>,
+    /// Who speaks behind the Realtime socket of the next call, instead of the parrot.
+    pub agent: Option<Box<dyn Agent>>,
+    /// What comes of the functions that the model calls; the others fail.
+    pub functions: Vec<Performance>,
+    /// Whether the Realtime server is told who calls: the number itself, in place of its hash.
+    pub safety: bool,
     /// How the Realtime server takes the request to speak G.711.
     pub g711: G711,
 }
@@ -55,6 +73,9 @@ impl Default for Stage {
             mute_realtime: false,
             server_lag: Duration::ZERO,
             greeting: None,
+            agent: None,
+            safety: false,
+            functions: Vec::new(),
             g711: G711::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! Servers that do not keep to the ordinary course of an answer, and what the session makes of it.
 
+use super::hearing::ALREADY_ANSWERING;
 use super::*;
 use serde_json::Value;
 
@@ -29,7 +30,7 @@ impl Session {
     fn server(&mut self, message: &str) -> String {
         let mut out = Actions::new();
         let event = Dialect::OpenAi.read(message.as_bytes());
-        let heard = format!("{:?}", self.talk.message(&event, &self.settings, &mut out));
+        let heard = format!("{:?}", self.talk.message(&event, &self.settings, &[], &mut out));
         self.note(&out);
         heard
     }
@@ -52,11 +53,15 @@ impl Session {
 
     /// So much of the caller's audio goes by.
     fn seconds(&mut self, seconds: usize) {
-        self.talk.given(48_000 * seconds);
+        let mut out = Actions::new();
+        self.talk.give(&vec![0; 48_000 * seconds], &mut out);
     }
 
     fn go_on(&mut self) {
-        self.with(|talk, _, out| talk.go_on(false, out));
+        self.with(|talk, settings, out| {
+            talk.give_up_on_lost();
+            talk.go_on(settings, false, false, out);
+        });
     }
 
     /// The caller's turn is over, and an answer is asked for if it can be.
@@ -74,6 +79,12 @@ impl Session {
         });
     }
 
+    /// The longest time is reached.
+    fn say_goodbye(&mut self) {
+        let by = Instant::from_millis(60_000);
+        self.with(|talk, _, out| talk.say_goodbye(EndReason::MaxDuration, by, out));
+    }
+
     fn asks(&self) -> usize {
         self.said.iter().filter(|kind| *kind == "response.create").count()
     }
@@ -83,12 +94,14 @@ const CREATED: &str = r#"{"type":"response.created","response":{"id":"r"}}"#;
 const COMPLETED: &str = r#"{"type":"response.done","response":{"id":"r","status":"completed"}}"#;
 const CANCELLED: &str = r#"{"type":"response.done","response":{"id":"r","status":"cancelled"}}"#;
 const NEXT_CREATED: &str = r#"{"type":"response.created","response":{"id":"next"}}"#;
+const NEXT_COMPLETED: &str = r#"{"type":"response.done","response":{"id":"next","status":"completed"}}"#;
 const NEXT_DELTA: &str = r#"{"type":"response.output_audio.delta","response_id":"next","item_id":"b","content_index":0,"delta":"AAAA"}"#;
 
 #[test]
 fn an_answer_that_was_cancelled_before_it_began_does_not_mute_the_next_one() {
     let mut session = Session::ready(BargeIn::On, false);
-    session.with(|talk, settings, out| talk.greet(settings, out));
+    session.with(|talk, settings, _| talk.greet(settings));
+    session.go_on();
     session.interrupt();
     assert_eq!(session.said, ["response.create", "response.cancel"]);
     session.server(CANCELLED);
@@ -102,9 +115,10 @@ fn nor_does_it_mute_the_goodbye() {
     let mut session = Session::ready(BargeIn::Guarded, true);
     session.turn("u");
     session.interrupt();
-    session.with(|talk, _, out| talk.say_goodbye(Instant::from_millis(60_000), out));
+    session.say_goodbye();
     session.server(CANCELLED);
-    assert!(!session.with(|talk, _, out| talk.go_on_with_goodbye(false, out)));
+    session.go_on();
+    assert_eq!(session.asks(), 2);
     session.server(NEXT_CREATED);
     assert!(session.server(NEXT_DELTA).starts_with("Audio"));
 }
@@ -114,17 +128,16 @@ fn the_end_of_an_answer_that_was_asked_for_before_is_not_the_end_of_the_goodbye(
     let mut session = Session::ready(BargeIn::Guarded, true);
     session.turn("u");
     // The longest time is reached before the answer has begun.
-    let goodbye =
-        |talk: &mut Talk, _: &SessionSettings, out: &mut Actions| talk.go_on_with_goodbye(false, out);
-    session.with(|talk, _, out| talk.say_goodbye(Instant::from_millis(60_000), out));
-    assert!(!session.with(goodbye));
+    session.say_goodbye();
+    session.go_on();
     session.server(CREATED);
     session.server(CANCELLED);
-    assert!(!session.with(goodbye), "now it is asked for");
+    assert_eq!(session.talk.has_said_goodbye(false), None);
+    session.go_on();
     assert_eq!(session.said, ["response.create", "response.cancel", "response.create"]);
     session.server(NEXT_CREATED);
-    session.server(COMPLETED);
-    assert!(session.with(goodbye));
+    session.server(NEXT_COMPLETED);
+    assert_eq!(session.talk.has_said_goodbye(false), Some(EndReason::MaxDuration));
 }
 
 #[test]
@@ -150,6 +163,8 @@ fn nor_does_a_refusal_that_comes_behind_the_end_of_the_other_answer() {
         session.server(CREATED);
         session.server(COMPLETED);
         session.server(&format!(r#"{{"type":"error","error":{{"code":"{code}"}}}}"#));
+        session.turn("v");
+        assert_eq!(session.asks(), 1, "{code}: the one of which it spoke may be under way");
         session.seconds(11);
         session.go_on();
         assert_eq!(session.asks(), 2, "{code}");

@@ -61,6 +61,13 @@ pub enum Input<'a> {
         /// Who.
         caller: u64,
     },
+    /// The caller presses a key, and lets it go after 120 ms.
+    Press {
+        /// Who.
+        caller: u64,
+        /// `0` to `9`, `A` to `D`, `*` or `#`.
+        digit: char,
+    },
     /// The caller begins to say this, now, after what it is still saying. Words spoken while the line is not
     /// answered or not bridged are lost.
     Speak {

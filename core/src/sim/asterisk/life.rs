@@ -28,6 +28,9 @@ pub(super) struct MediaRequest {
     pub(super) variables: BTreeMap<String, String>,
 }
 
+/// Of how many callers it is remembered where they went on.
+const MAX_CONTINUED: usize = 1000;
+
 impl World {
     /// A caller comes through the dialplan into `Stasis(app, number, exten)`.
     pub(super) fn dial(&mut self, caller: u64, number: &str, exten: &str, answered: bool) {
@@ -247,7 +250,7 @@ impl World {
     }
 
     /// `POST /channels/{id}/continue`. A media channel has no dialplan to go on in, and ends.
-    pub(super) fn continue_in_dialplan(&mut self, id: &str) {
+    pub(super) fn continue_in_dialplan(&mut self, id: &str, at: &str) {
         self.leave_bridge(id);
         self.tell_channel(id, "StasisEnd", json!({}));
         match self.channels.get_mut(id) {
@@ -255,6 +258,9 @@ impl World {
                 let caller = *caller;
                 *place = Place::Dialplan;
                 *app = None;
+                if self.continued.len() < MAX_CONTINUED {
+                    self.continued.insert(caller, at.to_owned());
+                }
                 self.caller_state(caller, CallerState::InDialplan);
             }
             Some(_) => self.destroyed(id),

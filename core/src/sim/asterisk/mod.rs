@@ -139,6 +139,12 @@ impl Asterisk {
                     self.world.hangup(&id, HangupBy::Caller);
                 }
             }
+            Input::Press { caller, digit } => {
+                if let Some(id) = self.world.callers.get(&caller).cloned() {
+                    let fields = serde_json::json!({ "digit": digit.to_string(), "duration_ms": 120 });
+                    self.world.tell_channel(&id, "ChannelDtmfReceived", fields);
+                }
+            }
             Input::Speak { caller, pcm } => self.speak(caller, pcm),
             Input::Timer => {}
         }
@@ -150,6 +156,12 @@ impl Asterisk {
     #[must_use]
     pub const fn media_stats(&self) -> MediaStats {
         self.world.stats
+    }
+
+    /// Where in the dialplan a caller goes on: context, extension and priority, as `continue` named them.
+    #[must_use]
+    pub fn continued_at(&self, caller: u64) -> Option<&str> {
+        self.world.continued.get(&caller).map(String::as_str)
     }
 
     /// How many channels there are, callers included.

@@ -166,7 +166,10 @@ impl World {
             _ if !request.get("label").is_empty() => {
                 return Reply::error(404, "Requested label can not be found");
             }
-            _ => self.continue_in_dialplan(&id),
+            _ => {
+                let place = ["context", "extension", "priority"].map(|part| request.get(part));
+                self.continue_in_dialplan(&id, &place.join(","));
+            }
         }
         Reply::no_content()
     }

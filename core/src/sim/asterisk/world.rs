@@ -143,6 +143,8 @@ pub(super) struct World {
     /// Who listens, by application.
     pub(super) sockets: BTreeMap<String, u64>,
     pub(super) callers: BTreeMap<u64, String>,
+    /// Where callers go on in the dialplan, who were sent there by `continue`.
+    pub(super) continued: BTreeMap<u64, String>,
     pub(super) ports_in_use: BTreeSet<u16>,
     pub(super) made: u64,
     pub(super) stats: MediaStats,
@@ -162,6 +164,7 @@ impl World {
             bridges: BTreeMap::new(),
             sockets: BTreeMap::new(),
             callers: BTreeMap::new(),
+            continued: BTreeMap::new(),
             ports_in_use: BTreeSet::new(),
             made: 0,
             stats: MediaStats::default(),
