@@ -2,7 +2,7 @@
 
 use ari_bridge_core::admin::{self, Health};
 use ari_bridge_core::call::{Actions, IoFault, Record};
-use ari_bridge_core::config::{Config, Secret};
+use ari_bridge_core::config::{Config, SAFETY_HEADER, Secret};
 use ari_bridge_core::id::{CallId, LegId};
 use ari_bridge_core::metrics::Metrics;
 use ari_bridge_core::observe::{Observation, Severity};

@@ -11,9 +11,12 @@ use ari_bridge_core::call::{
     Action, Actions, Call, Input, IoFault, LinkState, Next, Origin, Outcome, Start, StopReason,
 };
 use ari_bridge_core::format::{MediaFormat, ModelFormat};
-use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LegId, LinkId, RequestId};
+use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LegId, LinkId, RequestId, ToolId};
 use ari_bridge_core::rtp::Packet;
-use ari_bridge_core::settings::{BargeIn, CallSettings, MediaPlan, RtpSource, SessionSettings, Transport};
+use ari_bridge_core::settings::{
+    BargeIn, CallSettings, Dialect, Function, Keys, MediaPlan, RtpSource, SessionSettings, Tool, Transfer,
+    Transport,
+};
 use ari_bridge_core::time::{Duration, Instant, UtcNanos};
 use asterisk::{Asterisk, CALLER, Request};
 use core::net::SocketAddr;
@@ -64,6 +67,8 @@ struct World {
     oracle: Oracle,
     steps: usize,
     sequence: u16,
+    /// The functions that were called and not answered.
+    called: Vec<ToolId>,
 }
 
 impl World {
@@ -75,11 +80,25 @@ impl World {
             cushion: Duration::from_millis(if choices.one_in(4) { 0 } else { 40 }),
             barge_in: BargeIn::ALL[choices.below(3)],
             echo_canceller: choices.one_in(16),
+            idle: choices.one_in(4).then(|| Duration::from_secs(3)),
+            transfers: vec![Transfer {
+                name: "operator".to_owned(),
+                context: oracle::CONTEXT.to_owned(),
+                extension: "1001".to_owned(),
+                priority: 1,
+            }],
+            keys: Keys { hot: vec![('0', 0)], ..Keys::default() },
             max_call: Duration::from_secs(if choices.one_in(4) { 10 } else { 3600 }),
             session: SessionSettings {
                 greeting: choices.one_in(3).then(|| "Good day.".to_owned()),
                 audio_format: ModelFormat::ALL[choices.below(3)],
                 interrupt_response: choices.one_in(2),
+                dialect: if choices.one_in(4) { Dialect::ALL[choices.below(5)] } else { Dialect::OpenAi },
+                tools: vec![Tool::Function(Function {
+                    name: "look_up".to_owned(),
+                    description: String::new(),
+                    parameters: serde_json::json!({ "type": "object", "required": ["q"] }),
+                })],
                 ..SessionSettings::default()
             },
             ..CallSettings::default()
@@ -101,7 +120,8 @@ impl World {
         let now = Instant::START;
         let (call, next) = Call::new(&settings, start, now, &mut out);
         let oracle = Oracle::new(format.to_asterisk(), settings.rtp_source);
-        let mut world = Self { now, call, next, out, asterisk, oracle, steps: 0, sequence: 0 };
+        let mut world =
+            Self { now, call, next, out, asterisk, oracle, steps: 0, sequence: 0, called: Vec::new() };
         world.perform(true);
         world
     }
@@ -145,6 +165,7 @@ impl World {
             6 => self.no_reply(choices),
             7 | 8 => self.ari_event(choices),
             9 | 10 => self.realtime(choices),
+            11 if choices.one_in(3) => self.tool(choices),
             11 => self.datagram(choices),
             12 => self.media_socket(choices),
             13 => self.link(choices),
@@ -183,6 +204,12 @@ impl World {
             self.step(Input::Ari(garbage));
         } else if choices.one_in(24) {
             self.asterisk.caller_hangs_up();
+        } else if choices.one_in(8) {
+            let digit = ["1", "2", "#", "0", "*", "", "12", "é"][choices.below(8)];
+            let event = format!(
+                r#"{{"type":"ChannelDtmfReceived","digit":"{digit}","channel":{{"id":"{CALLER}"}}}}"#
+            );
+            self.step(Input::Ari(event.as_bytes()));
         } else if choices.one_in(12) {
             let kind = if choices.one_in(2) { "ChannelHold" } else { "ChannelUnhold" };
             let event = format!(r#"{{"type":"{kind}","channel":{{"id":"{CALLER}"}}}}"#);
@@ -204,7 +231,28 @@ impl World {
             let audio = "AAAB/wEC".repeat(amount) + ["", "AA==", "AAAA"][amount % 3];
             format!(r#"{{{kind},"response_id":"{answer}","item_id":"item{item}","delta":"{audio}"}}"#)
         };
-        let message = match choices.below(18) {
+        let message = match choices.below(22) {
+            18 | 19 => function_call(choices, answer),
+            20 => {
+                let number = choices.below(6);
+                let added = format!(r#"{{"id":"ari-bridge-{number}"}}"#);
+                let created = format!(r#"{{"id":"{answer}","metadata":{{"ari_bridge":"{number}"}}}}"#);
+                match choices.below(3) {
+                    0 => format!(r#"{{"type":"conversation.item.added","item":{added}}}"#),
+                    1 => format!(r#"{{"type":"response.created","response":{created}}}"#),
+                    _ => format!(
+                        r#"{{"type":"error","error":{{"code":"conversation_already_has_active_response","event_id":"ari-bridge-{number}"}}}}"#
+                    ),
+                }
+            }
+            21 => {
+                let kinds = [
+                    "response.mcp_call.completed",
+                    "response.mcp_call.failed",
+                    "input_audio_buffer.timeout_triggered",
+                ];
+                format!(r#"{{"type":"{}","item_id":"item{item}"}}"#, kinds[choices.below(3)])
+            }
             0 | 1 => r#"{"type":"session.created"}"#.to_owned(),
             2 => r#"{"type":"session.updated"}"#.to_owned(),
             3 => {
@@ -261,6 +309,22 @@ impl World {
             _ => return self.step(Input::RealtimeUp { link }),
         };
         self.server_says(&message);
+    }
+
+    /// A function that was called answers, or one that was not.
+    fn tool(&mut self, choices: &mut Choices<'_>) {
+        let id = if self.called.is_empty() || choices.one_in(8) {
+            ToolId(u32::from(choices.byte()))
+        } else {
+            self.called.swap_remove(choices.below(self.called.len()))
+        };
+        if choices.one_in(4) {
+            self.step(Input::ToolFailed { id, fault: IoFault::TimedOut });
+        } else {
+            let status = [200, 204, 404, 500][choices.below(4)];
+            let body = choices.blob();
+            self.step(Input::ToolReply { id, status, body });
+        }
     }
 
     fn datagram(&mut self, choices: &mut Choices<'_>) {
@@ -344,12 +408,41 @@ impl World {
         self.oracle.check_step(self.now, is_timer, &self.next, &self.out);
         for action in self.out.iter() {
             self.oracle.check_action(self.now, action, &self.out, self.asterisk.media_address());
-            if let Action::Ari { id, method, path, .. } = action {
-                self.asterisk.request(id, method.as_str(), self.out.text(path));
+            match action {
+                Action::Ari { id, method, path, .. } => {
+                    self.asterisk.request(id, method.as_str(), self.out.text(path));
+                }
+                Action::Tool { id, .. } => self.called.push(id),
+                _ => {}
             }
         }
         if self.next.finished {
             assert!(self.asterisk.in_flight().is_empty(), "finished with requests open");
         }
     }
+}
+
+/// A function call of the model's, in one of the events that tell of it.
+fn function_call(choices: &mut Choices<'_>, answer: &str) -> String {
+    let name = ["hang_up", "transfer", "look_up", "look_up", "made_up"][choices.below(5)];
+    let arguments = [
+        r#"{\"q\":1}"#,
+        "",
+        "{}",
+        r#"{\"destination\":\"operator\"}"#,
+        r#"{\"destination\":\"0900123456\"}"#,
+        "[1",
+    ][choices.below(6)];
+    let call = format!("call{}", choices.below(8));
+    let what = format!(r#""call_id":"{call}","name":"{name}","arguments":"{arguments}""#);
+    if choices.one_in(3) {
+        return format!(
+            r#"{{"type":"response.function_call_arguments.done","response_id":"{answer}","item_id":"f",{what}}}"#
+        );
+    }
+    let kind = ["function_call", "function_call", "mcp_approval_request"][choices.below(3)];
+    let status = ["completed", "completed", "incomplete", "in_progress"][choices.below(4)];
+    format!(
+        r#"{{"type":"response.output_item.done","response_id":"{answer}","item":{{"id":"{call}","type":"{kind}","status":"{status}",{what}}}}}"#
+    )
 }

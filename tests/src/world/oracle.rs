@@ -6,10 +6,13 @@ use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::settings::RtpSource;
 use ari_bridge_core::time::{Duration, Instant};
 use core::net::SocketAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most bytes that one step of this world writes: one uplink fill, one frame and some requests.
 const MAX_BYTES_PER_STEP: usize = 64 * 1024;
+
+/// The context of the only place where the caller may be sent.
+pub(super) const CONTEXT: &str = "the-only-place";
 
 #[derive(Debug)]
 pub(super) struct Oracle {
@@ -22,6 +25,8 @@ pub(super) struct Oracle {
     received_bytes: BTreeMap<String, u64>,
     /// Of the format that the server was last asked for.
     bytes_per_ms: u64,
+    /// Which function calls were answered.
+    answered_calls: BTreeSet<String>,
     finished: Option<Outcome>,
     digest: u64,
 }
@@ -36,6 +41,7 @@ impl Oracle {
             session_updated: false,
             received_bytes: BTreeMap::new(),
             bytes_per_ms: 48,
+            answered_calls: BTreeSet::new(),
             finished: None,
             digest: 0xcbf2_9ce4_8422_2325,
         }
@@ -95,6 +101,9 @@ impl Oracle {
                 self.note(out.bytes(bytes));
             }
             Action::Ari { path, .. } => {
+                let (_, place) = out.text(path).split_once("/continue").unwrap_or_default();
+                let named = format!("?context={CONTEXT}&extension=1001&priority=1");
+                assert!(place.is_empty() || place == named, "the caller is sent to {place}");
                 assert!(self.session_updated || !out.text(path).ends_with("/answer"), "answered too early");
                 self.note(out.bytes(path));
             }
@@ -124,8 +133,14 @@ impl Oracle {
     /// What the server is told was heard is more than nothing, and at most what was received and was sent.
     fn check_client_event(&mut self, text: &str) {
         let event: serde_json::Value = serde_json::from_str(text).expect("what is sent is JSON");
-        if let Some(format) = event.pointer("/session/audio/output/format/type") {
-            self.bytes_per_ms = if format == "audio/pcm" { 48 } else { 8 };
+        let nested = event.pointer("/session/audio/output/format/type");
+        if let Some(format) = nested.or_else(|| event.pointer("/session/output_audio_format")) {
+            let is_pcm =
+                format.as_str().is_some_and(|format| format.contains("pcm") && !format.ends_with(['u', 'a']));
+            self.bytes_per_ms = if is_pcm { 48 } else { 8 };
+        }
+        if let Some(call_id) = event.pointer("/item/call_id").and_then(|id| id.as_str()) {
+            assert!(self.answered_calls.insert(call_id.to_owned()), "{call_id} is answered twice");
         }
         if event["type"] == "conversation.item.truncate" {
             let heard = event["audio_end_ms"].as_u64().expect("an integer");
