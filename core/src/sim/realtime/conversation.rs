@@ -1,7 +1,7 @@
 //! The conversation's items, and the turns that become items.
 
 use super::listener::Noticed;
-use super::session::Refusal;
+use super::shape::{Refusal, echo};
 use super::{Actions, MAX_APPEND_BYTES, Realtime};
 use crate::pcm;
 use base64::Engine as _;
@@ -149,14 +149,6 @@ impl Realtime {
         after: Option<&str>,
         out: &mut Actions,
     ) -> Result<(), Refusal> {
-        let Some(given) = item.as_object() else {
-            return Err(Refusal::new(
-                "invalid_type",
-                "Invalid type for 'item': expected an object.",
-                Some("item"),
-            ));
-        };
-        check_item(given)?;
         let at = match after {
             None => self.items.len(),
             Some("root") => 0,
@@ -165,7 +157,7 @@ impl Realtime {
                 None => return Err(not_found(after, "previous_item_id")),
             },
         };
-        let id = match given.get("id").and_then(Value::as_str) {
+        let id = match item.get("id").and_then(Value::as_str) {
             Some(id) if self.item_mut(id).is_some() => {
                 let text = format!("Item with id '{id}' already exists.");
                 return Err(Refusal::new("invalid_value", text, Some("item.id")));
@@ -173,7 +165,7 @@ impl Realtime {
             Some(id) => id.to_owned(),
             None => self.id("item"),
         };
-        let mut item = given.clone();
+        let mut item = item.as_object().cloned().unwrap_or_default();
         item.insert("id".into(), id.as_str().into());
         item.insert("object".into(), "realtime.item".into());
         item.insert("status".into(), "completed".into());
@@ -190,8 +182,8 @@ impl Realtime {
     /// `conversation.item.truncate`: never past the audio that was sent.
     pub(super) fn truncate(&mut self, event: &Map<String, Value>, out: &mut Actions) -> Result<(), Refusal> {
         let id = event.get("item_id").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let content_index = event.get("content_index").and_then(Value::as_i64).unwrap_or(-1);
-        let audio_end = event.get("audio_end_ms").and_then(Value::as_i64).unwrap_or(-1);
+        let content_index = event.get("content_index").and_then(Value::as_u64).unwrap_or_default();
+        let audio_end = event.get("audio_end_ms").and_then(Value::as_u64).unwrap_or_default();
         let Some(item) = self.item_mut(&id) else { return Err(not_found(&id, "item_id")) };
         let Some(audio_ms) = item.model_audio_ms else {
             let text = "Only model output audio messages can be truncated";
@@ -201,17 +193,11 @@ impl Realtime {
             let text = format!("Invalid value for 'content_index': {content_index}.");
             return Err(Refusal::new("invalid_value", text, Some("content_index")));
         }
-        match u64::try_from(audio_end) {
-            Ok(end) if end <= audio_ms => item.model_audio_ms = Some(end),
-            Ok(end) => {
-                let text = format!("Audio content of {audio_ms}ms is already shorter than {end}ms");
-                return Err(Refusal::new("invalid_value", text, None));
-            }
-            Err(_) => {
-                let text = "Invalid value for 'audio_end_ms': it is negative.";
-                return Err(Refusal::new("invalid_value", text, Some("audio_end_ms")));
-            }
+        if audio_end > audio_ms {
+            let text = format!("Audio content of {audio_ms}ms is already shorter than {audio_end}ms");
+            return Err(Refusal::new("invalid_value", text, None));
         }
+        item.model_audio_ms = Some(audio_end);
         // What was not heard must not be read either.
         if let Some(part) = item.json.pointer_mut("/content/0").and_then(Value::as_object_mut) {
             part.remove("transcript");
@@ -240,43 +226,5 @@ impl Realtime {
 }
 
 fn not_found(id: &str, param: &str) -> Refusal {
-    let echo: String = id.chars().take(super::MAX_ECHO_CHARS).collect();
-    Refusal::new("item_not_found", format!("Item with item_id not found: {echo}"), Some(param))
-}
-
-/// Whether a client may make such an item.
-fn check_item(item: &Map<String, Value>) -> Result<(), Refusal> {
-    let text = |name: &str| item.get(name).and_then(Value::as_str);
-    let needs = |names: &[&str]| match names.iter().find(|name| text(name).is_none()) {
-        Some(name) => Err(Refusal::missing(&format!("item.{name}"))),
-        None => Ok(()),
-    };
-    match text("type") {
-        Some("message") => {
-            let kinds: &[&str] = match text("role") {
-                Some("user") => &["input_text", "input_audio", "input_image"],
-                Some("assistant") => &["output_text", "output_audio"],
-                Some("system") => &["input_text"],
-                Some(role) => return Err(Refusal::value("item.role", role, "'system', 'user', 'assistant'")),
-                None => return Err(Refusal::missing("item.role")),
-            };
-            let Some(parts) = item.get("content").and_then(Value::as_array) else {
-                return Err(Refusal::missing("item.content"));
-            };
-            let kind_of =
-                |part: &Value| part.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-            match parts.iter().map(kind_of).enumerate().find(|(_, kind)| !kinds.contains(&kind.as_str())) {
-                Some((n, kind)) => {
-                    Err(Refusal::value(&format!("item.content[{n}].type"), &kind, &kinds.join(", ")))
-                }
-                None => Ok(()),
-            }
-        }
-        Some("function_call") => needs(&["name", "arguments"]),
-        Some("function_call_output") => needs(&["call_id", "output"]),
-        Some(kind) => {
-            Err(Refusal::value("item.type", kind, "'message', 'function_call', 'function_call_output'"))
-        }
-        None => Err(Refusal::missing("item.type")),
-    }
+    Refusal::new("item_not_found", format!("Item with item_id not found: {}", echo(id)), Some(param))
 }

@@ -8,23 +8,28 @@
 mod agent;
 mod conversation;
 mod listener;
+mod schema;
 mod session;
+mod shape;
 mod speech;
 #[cfg(test)]
 mod tests;
 
 pub use agent::{Agent, Answer, Parrot, Prompt, Script, two_tones};
+pub use schema::check_client_event;
 
 use super::Next;
 use crate::actions::Span;
 use crate::codec::Decoder;
 use crate::format::MODEL_RATE;
 use crate::http;
+use crate::settings::Dialect;
 use crate::time::{Duration, Instant, UtcNanos};
 use conversation::Item;
 use listener::Listener;
 use serde_json::{Map, Value, json};
-use session::{Field, Refusal, Session, Shape, check_fields};
+use session::Session;
+use shape::Refusal;
 use speech::Speaking;
 
 /// The output buffer of the stand-in.
@@ -32,8 +37,6 @@ pub type Actions = crate::actions::Actions<Output>;
 
 /// The most base64 in one `input_audio_buffer.append`, in bytes.
 pub const MAX_APPEND_BYTES: usize = 15 * 1024 * 1024;
-/// The longest error message about something that a client sent, in characters of what it sent.
-const MAX_ECHO_CHARS: usize = 100;
 
 /// How the stand-in is set up.
 #[derive(Clone, Debug)]
@@ -261,7 +264,7 @@ impl Realtime {
     }
 
     fn message(&mut self, bytes: &[u8], out: &mut Actions) {
-        let mut event: Map<String, Value> = match serde_json::from_slice(bytes) {
+        let event: Map<String, Value> = match serde_json::from_slice(bytes) {
             Ok(Value::Object(event)) => event,
             Ok(_) | Err(_) => {
                 let text = "The message is not a JSON object.";
@@ -269,25 +272,15 @@ impl Realtime {
                 return;
             }
         };
-        let cause = event.remove("event_id").unwrap_or_default();
-        if let Err(refusal) = self.client_event(&mut event, out) {
-            self.error(&refusal, &cause, out);
+        if let Err(refusal) = self.client_event(&event, out) {
+            self.error(&refusal, event.get("event_id").unwrap_or(&Value::Null), out);
         }
     }
 
-    fn client_event(&mut self, event: &mut Map<String, Value>, out: &mut Actions) -> Result<(), Refusal> {
-        let kind = match event.remove("type") {
-            Some(Value::String(kind)) => kind,
-            _ => return Err(Refusal::missing("type")),
-        };
-        let Some((_, fields)) = CLIENT_EVENTS.iter().find(|(known, _)| *known == kind) else {
-            let kinds: Vec<String> = CLIENT_EVENTS.iter().map(|(kind, _)| format!("'{kind}'")).collect();
-            let echo: String = kind.chars().take(MAX_ECHO_CHARS).collect();
-            return Err(Refusal::value("type", &echo, &kinds.join(", ")));
-        };
-        check_fields(fields, event, "")?;
+    fn client_event(&mut self, event: &Map<String, Value>, out: &mut Actions) -> Result<(), Refusal> {
+        let kind = schema::check_event(Dialect::OpenAi, event)?;
         let field = |name: &str| event.get(name).unwrap_or(&Value::Null);
-        match kind.as_str() {
+        match kind {
             "session.update" => self.update_session(field("session"), out),
             "input_audio_buffer.append" => self.append(field("audio").as_str().unwrap_or_default(), out),
             "input_audio_buffer.commit" => self.commit_by_client(out),
@@ -324,20 +317,3 @@ impl Realtime {
         Ok(())
     }
 }
-
-/// What a client may send, beside `type` and `event_id`. `output_audio_buffer.clear` is for WebRTC and SIP.
-const CLIENT_EVENTS: &[(&str, &[Field])] = &[
-    ("session.update", &[("session!", Shape::Any)]),
-    ("input_audio_buffer.append", &[("audio!", Shape::Text)]),
-    ("input_audio_buffer.commit", &[]),
-    ("input_audio_buffer.clear", &[]),
-    ("response.create", &[("response", session::RESPONSE)]),
-    ("response.cancel", &[("response_id", Shape::Text)]),
-    ("conversation.item.create", &[("item!", Shape::Any), ("previous_item_id", Shape::Text)]),
-    (
-        "conversation.item.truncate",
-        &[("item_id!", Shape::Text), ("content_index!", Shape::Integer), ("audio_end_ms!", Shape::Integer)],
-    ),
-    ("conversation.item.delete", &[("item_id!", Shape::Text)]),
-    ("conversation.item.retrieve", &[("item_id!", Shape::Text)]),
-];

@@ -2,7 +2,8 @@
 
 use super::agent::{Answer, Prompt};
 use super::conversation::Item;
-use super::session::{Refusal, Session};
+use super::session::Session;
+use super::shape::Refusal;
 use super::{Actions, Realtime};
 use crate::codec::Encoder;
 use crate::format::MODEL_RATE;
