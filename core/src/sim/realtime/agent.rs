@@ -12,24 +12,54 @@ pub enum Prompt<'a> {
         /// Samples per second.
         rate: u32,
     },
-    /// The client asks for a response (`response.create`) to no turn: a greeting, or a tool's result.
+    /// The client has put something into the conversation since the last response, with or without a turn of the
+    /// caller.
+    Items {
+        /// What came of function calls: their ids and outputs.
+        outputs: &'a [(String, String)],
+        /// What the user wrote.
+        texts: &'a [String],
+        /// What the caller said, as in [`Prompt::Turn`]: the samples and their rate.
+        turn: Option<(&'a [i16], u32)>,
+    },
+    /// The client asks for a response (`response.create`) to nothing, or says what it wants: a greeting.
     Create {
         /// What the client wants said.
         instructions: Option<&'a str>,
     },
 }
 
+/// What an agent says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Speech {
+    /// Mono.
+    pub samples: Vec<i16>,
+    /// Samples per second.
+    pub rate: u32,
+    /// The same in words.
+    pub transcript: String,
+}
+
+/// A function that an agent calls.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FunctionCall {
+    /// Which. It need not be one that the session knows: models are mistaken, too.
+    pub name: String,
+    /// Its arguments, JSON if the agent is careful.
+    pub arguments: String,
+}
+
 /// What an agent answers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
     /// It speaks.
-    Speech {
-        /// Mono.
-        samples: Vec<i16>,
-        /// Samples per second.
-        rate: u32,
-        /// What it says, in words.
-        transcript: String,
+    Speech(Speech),
+    /// It calls functions, perhaps after it has said something, all in one response.
+    Calls {
+        /// What it says first.
+        speech: Option<Speech>,
+        /// The calls, in this order.
+        calls: Vec<FunctionCall>,
     },
     /// The response fails with this code, e.g. `rate_limit_exceeded`.
     Failure {
@@ -42,6 +72,11 @@ pub enum Answer {
 pub trait Agent: fmt::Debug + Send {
     /// The next response.
     fn answer(&mut self, prompt: Prompt<'_>) -> Answer;
+
+    /// What the caller said in a turn, in letters, if the agent understands it.
+    fn write_down(&mut self, _samples: &[i16], _rate: u32) -> Option<String> {
+        None
+    }
 }
 
 /// Repeats exactly what the caller said. Asked to speak first, it plays its greeting.
@@ -73,16 +108,14 @@ impl Default for Parrot {
 
 impl Agent for Parrot {
     fn answer(&mut self, prompt: Prompt<'_>) -> Answer {
-        match prompt {
-            Prompt::Turn { samples, rate } => {
-                Answer::Speech { samples: samples.to_vec(), rate, transcript: "What you said.".into() }
+        Answer::Speech(match prompt {
+            Prompt::Turn { samples, rate } | Prompt::Items { turn: Some((samples, rate)), .. } => {
+                Speech { samples: samples.to_vec(), rate, transcript: "What you said.".into() }
             }
-            Prompt::Create { .. } => Answer::Speech {
-                samples: self.greeting.clone(),
-                rate: self.rate,
-                transcript: "Ding, dong.".into(),
-            },
-        }
+            Prompt::Items { turn: None, .. } | Prompt::Create { .. } => {
+                Speech { samples: self.greeting.clone(), rate: self.rate, transcript: "Ding, dong.".into() }
+            }
+        })
     }
 }
 

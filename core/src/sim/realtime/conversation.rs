@@ -22,6 +22,34 @@ pub(super) struct Item {
     pub(super) model_audio_ms: Option<u64>,
 }
 
+/// What the client has put into the conversation since the last response.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// What came of function calls: their ids and outputs.
+    pub(super) outputs: Vec<(String, String)>,
+    /// What the user wrote.
+    pub(super) texts: Vec<String>,
+}
+
+impl Told {
+    pub(super) fn is_empty(&self) -> bool {
+        self.outputs.is_empty() && self.texts.is_empty()
+    }
+
+    fn note(&mut self, item: &Value) {
+        let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        match text("type").as_str() {
+            "function_call_output" => self.outputs.push((text("call_id"), text("output"))),
+            "message" if text("role") == "user" => {
+                let parts = item.get("content").and_then(Value::as_array);
+                let texts = parts.into_iter().flatten().filter_map(|part| part.get("text")?.as_str());
+                self.texts.extend(texts.map(str::to_owned));
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Realtime {
     /// Adds an item at the end and gives the id of the one before it.
     pub(super) fn remember(&mut self, item: Item) -> Option<String> {
@@ -116,7 +144,13 @@ impl Realtime {
             "id": item_id, "object": "realtime.item", "type": "message", "role": "user", "status": "completed",
             "content": [{ "type": "input_audio", "transcript": null }],
         });
-        let seconds = turn.len() as f64 / f64::from(self.listener.rate());
+        let rate = self.listener.rate();
+        let seconds = turn.len() as f64 / f64::from(rate);
+        let transcribes = self.session.as_ref().is_some_and(super::Session::transcribes);
+        let transcript = transcribes.then(|| {
+            let transcript = self.agent.write_down(&turn, rate);
+            transcript.unwrap_or_else(|| "(The stand-in hears, but does not understand.)".to_owned())
+        });
         self.unanswered = Some(turn);
         let previous = self.remember(Item { id: item_id.clone(), json: item.clone(), model_audio_ms: None });
         let event = json!({
@@ -124,12 +158,12 @@ impl Realtime {
         });
         self.emit(event, out);
         self.added_and_done(&item, previous.as_deref(), out);
-        if self.session.as_ref().is_some_and(super::Session::transcribes) {
+        if let Some(transcript) = transcript {
             let event = json!({
                 "type": "conversation.item.input_audio_transcription.completed",
                 "item_id": item_id,
                 "content_index": 0,
-                "transcript": "(The stand-in hears, but does not understand.)",
+                "transcript": transcript,
                 "usage": { "type": "duration", "seconds": seconds },
             });
             self.emit(event, out);
@@ -149,6 +183,7 @@ impl Realtime {
         after: Option<&str>,
         out: &mut Actions,
     ) -> Result<(), Refusal> {
+        self.check_call_id(item)?;
         let at = match after {
             None => self.items.len(),
             Some("root") => 0,
@@ -174,9 +209,23 @@ impl Realtime {
         if self.items.len() >= MAX_ITEMS {
             return Err(Refusal::new("invalid_value", "Too many items.", Some("item")));
         }
+        self.told.note(&item);
         self.items.insert(at, Item { id, json: item.clone(), model_audio_ms: None });
         self.added_and_done(&item, previous.as_deref(), out);
         Ok(())
+    }
+
+    /// What came of a call can only be told of one that the conversation knows.
+    fn check_call_id(&self, item: &Value) -> Result<(), Refusal> {
+        let is = |item: &Value, kind: &str| item.get("type").is_some_and(|known| known == kind);
+        let call_id = item.get("call_id");
+        let called = |known: &Item| is(&known.json, "function_call") && known.json.get("call_id") == call_id;
+        if !is(item, "function_call_output") || self.items.iter().any(called) {
+            return Ok(());
+        }
+        let call_id = echo(call_id.and_then(Value::as_str).unwrap_or_default());
+        let text = format!("Tool call ID '{call_id}' not found in conversation.");
+        Err(Refusal::new("invalid_value", text, Some("item.call_id")))
     }
 
     /// `conversation.item.truncate`: never past the audio that was sent.

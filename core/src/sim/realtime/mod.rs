@@ -1,13 +1,15 @@
 //! A stand-in for the Realtime server, GA interface: one machine per WebSocket.
 //!
 //! It is strict where the real one is strict: an unknown field loses the whole `session.update`, a truncation
-//! past what was sent is an error, a second response is refused while one is active. Left out: tools that it
-//! would call, text output, transcription in words, MCP, images, `idle_timeout_ms` and semantic detection
-//! (energy stands in for it). An [`Agent`] decides what is answered.
+//! past what was sent is an error, a second response is refused while one is active. Left out: text output, MCP,
+//! images, `idle_timeout_ms` and semantic detection (energy stands in for it). An [`Agent`] decides what is
+//! answered and which functions are called.
 
 mod agent;
+mod call;
 mod conversation;
 mod listener;
+mod response;
 mod schema;
 mod session;
 mod shape;
@@ -15,7 +17,7 @@ mod speech;
 #[cfg(test)]
 mod tests;
 
-pub use agent::{Agent, Answer, Parrot, Prompt, Script, two_tones};
+pub use agent::{Agent, Answer, FunctionCall, Parrot, Prompt, Script, Speech, two_tones};
 pub use schema::check_client_event;
 
 use super::Next;
@@ -25,12 +27,12 @@ use crate::format::MODEL_RATE;
 use crate::http;
 use crate::settings::Dialect;
 use crate::time::{Duration, Instant, UtcNanos};
-use conversation::Item;
+use conversation::{Item, Told};
 use listener::Listener;
+use response::Responding;
 use serde_json::{Map, Value, json};
 use session::Session;
 use shape::Refusal;
-use speech::Speaking;
 
 /// The output buffer of the stand-in.
 pub type Actions = crate::actions::Actions<Output>;
@@ -139,8 +141,10 @@ pub struct Realtime {
     hearing: Option<String>,
     /// The last committed turn, until it is answered.
     unanswered: Option<Vec<i16>>,
+    /// What the client has put into the conversation, until it is answered.
+    told: Told,
     items: Vec<Item>,
-    speaking: Option<Speaking>,
+    responding: Option<Responding>,
     has_spoken: bool,
 }
 
@@ -159,8 +163,9 @@ impl Realtime {
             decoder: None,
             hearing: None,
             unanswered: None,
+            told: Told::default(),
             items: Vec::new(),
-            speaking: None,
+            responding: None,
             has_spoken: false,
         }
     }
@@ -180,7 +185,7 @@ impl Realtime {
             self.expire(out);
         }
         let expiry = self.session.is_some().then_some(self.expires);
-        Next::earliest(now, [expiry, self.speaking.as_ref().map(Speaking::due)])
+        Next::earliest(now, [expiry, self.responding.as_ref().map(Responding::due)])
     }
 
     fn opened(
@@ -226,7 +231,7 @@ impl Realtime {
 
     fn close(&mut self, code: u16, reason: &str, out: &mut Actions) {
         self.session = None;
-        self.speaking = None;
+        self.responding = None;
         let reason = out.put(reason.as_bytes());
         out.push(Output::Close { code, reason });
     }

@@ -6,6 +6,8 @@ use crate::pcm;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+mod calls;
+
 /// What each event must have, beside `type` and `event_id`: `s`tring, `i`nteger, `o`bject, `a`rray.
 const REQUIRED: &[(&str, &str)] = &[
     ("session.created", "session:o"),
@@ -28,6 +30,11 @@ const REQUIRED: &[(&str, &str)] = &[
     ("rate_limits.updated", "rate_limits:a"),
     ("response.created", "response:o"),
     ("response.done", "response:o"),
+    ("response.function_call_arguments.delta", "call_id:s delta:s item_id:s output_index:i response_id:s"),
+    (
+        "response.function_call_arguments.done",
+        "arguments:s call_id:s item_id:s name:s output_index:i response_id:s",
+    ),
     ("response.output_item.added", "item:o output_index:i response_id:s"),
     ("response.output_item.done", "item:o output_index:i response_id:s"),
     ("response.content_part.added", "content_index:i item_id:s output_index:i part:o response_id:s"),
@@ -62,6 +69,7 @@ fn check(event: &Value) {
     {
         let needs: &[&str] = match item["type"].as_str().unwrap() {
             "message" => &["role", "content"],
+            "function_call" => &["call_id", "name", "arguments", "status"],
             "function_call_output" => &["call_id", "output"],
             other => panic!("{other}"),
         };
@@ -73,12 +81,12 @@ fn check(event: &Value) {
 }
 
 /// A client.
-pub(super) struct Client {
+struct Client {
     server: Realtime,
     now: Instant,
     next: Option<Instant>,
     out: Actions,
-    pub(super) events: Vec<Value>,
+    events: Vec<Value>,
     closed: Option<(u16, String)>,
 }
 
@@ -348,7 +356,7 @@ fn what_makes_no_sense_is_an_error_and_the_session_stays() {
 fn items_are_made_shown_and_taken_away() {
     let mut client = Client::open(Parrot::new());
     client.send(json!({ "type": "conversation.item.create", "item": {
-        "type": "function_call_output", "call_id": "c", "output": "42", "id": "mine"
+        "type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "id": "mine"
     }}));
     client.send(json!({ "type": "conversation.item.create", "previous_item_id": "root", "item": {
         "type": "message", "role": "user", "content": [{ "type": "input_text", "text": "Hello." }]
@@ -420,13 +428,14 @@ fn a_session_ends_after_an_hour() {
 #[test]
 fn a_late_driver_gets_the_audio_in_portions() {
     let samples = speech(60_000);
-    let answer = Answer::Speech { samples: samples.clone(), rate: 24_000, transcript: "Long.".into() };
+    let answer =
+        Answer::Speech(Speech { samples: samples.clone(), rate: 24_000, transcript: "Long.".into() });
     let mut client = Client::open(Script::new([answer]));
     client.send(json!({ "type": "response.create" }));
     client.events.clear();
     client.now = client.now + Duration::from_secs(100);
     client.put(Input::Timer);
-    assert_eq!(client.spoken().len(), speech::MAX_DELTAS_PER_STEP * 200 * 24);
+    assert_eq!(client.spoken().len(), response::MAX_PIECES_PER_STEP * 200 * 24);
     client.run(10);
     assert_eq!(client.spoken(), samples);
 }

@@ -1,0 +1,300 @@
+//! A response: its parts, one after the other, each in pieces over time.
+
+use super::agent::{Answer, Prompt, Speech};
+use super::call::Call;
+use super::conversation::Item;
+use super::session::Session;
+use super::shape::Refusal;
+use super::speech::Voice;
+use super::{Actions, Realtime};
+use crate::time::{Duration, Instant};
+use serde_json::{Map, Value, json};
+use std::collections::VecDeque;
+
+/// The most pieces in one step; a late driver gets the rest in the next.
+pub(super) const MAX_PIECES_PER_STEP: usize = 8;
+/// How long it takes from one part of a response to the next.
+const BETWEEN_PARTS: Duration = Duration::from_millis(20);
+
+/// The active response.
+#[derive(Debug)]
+pub(super) struct Responding {
+    pub(super) id: String,
+    metadata: Value,
+    heard_ms: u64,
+    spoken_ms: u64,
+    /// The items that are complete.
+    output: Vec<Value>,
+    /// The one that is being made.
+    part: Option<Part>,
+    /// Those that follow.
+    waiting: VecDeque<Kind>,
+    due: Instant,
+}
+
+impl Responding {
+    /// When the next piece is due.
+    pub(super) const fn due(&self) -> Instant {
+        self.due
+    }
+}
+
+/// An item that is being made.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) place: Place,
+    kind: Kind,
+}
+
+/// Where it stands.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) response_id: String,
+    pub(super) item_id: String,
+    previous_item_id: Option<String>,
+    output_index: usize,
+}
+
+/// What it is.
+#[derive(Debug)]
+pub(super) enum Kind {
+    Voice(Voice),
+    Call(Call),
+}
+
+impl Kind {
+    fn item(&self, item_id: &str, status: &str) -> Value {
+        match self {
+            Self::Voice(voice) => voice.item(item_id, status),
+            Self::Call(call) => call.item(item_id, status),
+        }
+    }
+}
+
+impl Realtime {
+    /// `response.create`.
+    pub(super) fn create_response(&mut self, params: &Value, out: &mut Actions) -> Result<(), Refusal> {
+        let instructions = params.get("instructions").and_then(Value::as_str);
+        self.respond(instructions, params.get("metadata").unwrap_or(&Value::Null), out)
+    }
+
+    /// Lets the agent answer the last turn and what the client has told, or say something unasked.
+    pub(super) fn respond(
+        &mut self,
+        instructions: Option<&str>,
+        metadata: &Value,
+        out: &mut Actions,
+    ) -> Result<(), Refusal> {
+        if let Some(responding) = &self.responding {
+            let text = format!(
+                "Conversation already has an active response in progress: {}. Wait until the response is \
+                 finished before creating a new one.",
+                responding.id
+            );
+            return Err(Refusal::new("conversation_already_has_active_response", text, None));
+        }
+        let (turn, told) = (self.unanswered.take(), std::mem::take(&mut self.told));
+        let heard_rate = self.listener.rate();
+        let heard = turn.as_deref().map(|samples| (samples, heard_rate));
+        let answer = self.agent.answer(match heard {
+            _ if instructions.is_some() => Prompt::Create { instructions },
+            turn if !told.is_empty() => Prompt::Items { outputs: &told.outputs, texts: &told.texts, turn },
+            Some((samples, rate)) => Prompt::Turn { samples, rate },
+            None => Prompt::Create { instructions },
+        });
+        let heard_ms = turn.map_or(0, |turn| turn.len() as u64 * 1000 / u64::from(heard_rate));
+        let mut responding = Responding {
+            id: self.id("resp"),
+            metadata: metadata.clone(),
+            heard_ms,
+            spoken_ms: 0,
+            output: Vec::new(),
+            part: None,
+            waiting: VecDeque::new(),
+            due: self.now + self.settings.latency,
+        };
+        let created = self.response(&responding, "in_progress", Value::Null, Value::Null);
+        self.emit(json!({ "type": "response.created", "response": created }), out);
+        let limits = json!([
+            { "name": "requests", "limit": 1000, "remaining": 999, "reset_seconds": 0.06 },
+            { "name": "tokens", "limit": 250_000, "remaining": 249_000, "reset_seconds": 0.24 },
+        ]);
+        self.emit(json!({ "type": "rate_limits.updated", "rate_limits": limits }), out);
+        match answer {
+            Answer::Failure { code } => {
+                let error =
+                    json!({ "type": "server_error", "code": code, "message": "The response failed." });
+                self.end_response(&responding, "failed", json!({ "type": "failed", "error": error }), out);
+                return Ok(());
+            }
+            Answer::Speech(speech) => responding.waiting.push_back(self.voice(speech)),
+            Answer::Calls { speech, calls } => {
+                let speech = speech.map(|speech| self.voice(speech));
+                responding.waiting.extend(speech);
+                for call in calls {
+                    responding.waiting.push_back(Kind::Call(Call::new(call, self.id("call"))));
+                }
+            }
+        }
+        self.go_on(responding, out);
+        Ok(())
+    }
+
+    fn voice(&self, speech: Speech) -> Kind {
+        Kind::Voice(Voice::new(speech, self.session.as_ref().and_then(Session::output_encoding)))
+    }
+
+    /// Begins the next part, or ends the response if there is none.
+    fn go_on(&mut self, mut responding: Responding, out: &mut Actions) {
+        let Some(kind) = responding.waiting.pop_front() else {
+            return self.end_response(&responding, "completed", Value::Null, out);
+        };
+        let mut place = Place {
+            response_id: responding.id.clone(),
+            item_id: self.id("item"),
+            previous_item_id: None,
+            output_index: responding.output.len(),
+        };
+        let item = kind.item(&place.item_id, "in_progress");
+        let model_audio_ms = matches!(kind, Kind::Voice(_)).then_some(0);
+        place.previous_item_id =
+            self.remember(Item { id: place.item_id.clone(), json: item.clone(), model_audio_ms });
+        self.emit_item(&place, "response.output_item.added", &item, out);
+        let previous = &place.previous_item_id;
+        self.emit(
+            json!({ "type": "conversation.item.added", "previous_item_id": previous, "item": item }),
+            out,
+        );
+        if let Kind::Voice(_) = kind {
+            self.begin_voice(&place, out);
+        }
+        responding.part = Some(Part { place, kind });
+        self.responding = Some(responding);
+    }
+
+    /// Sends the pieces that are due, and with the last one the end of the response.
+    pub(super) fn speak(&mut self, out: &mut Actions) {
+        for _ in 0..MAX_PIECES_PER_STEP {
+            let Some(mut responding) = self.responding.take_if(|responding| responding.due <= self.now)
+            else {
+                return;
+            };
+            let pause = match &mut responding.part {
+                Some(Part { place, kind: Kind::Voice(voice) }) => self.send_voice(place, voice, out),
+                Some(Part { place, kind: Kind::Call(call) }) => self.send_call(place, call, out),
+                None => None,
+            };
+            if let Some(pause) = pause {
+                responding.due = responding.due + pause;
+                self.responding = Some(responding);
+            } else {
+                self.end_part(&mut responding, "completed", out);
+                responding.due = responding.due + BETWEEN_PARTS;
+                self.go_on(responding, out);
+            }
+        }
+    }
+
+    /// Ends the part that is being made, be it complete or not.
+    fn end_part(&mut self, responding: &mut Responding, status: &str, out: &mut Actions) {
+        let Some(Part { place, kind }) = responding.part.take() else { return };
+        match &kind {
+            Kind::Voice(voice) => {
+                responding.spoken_ms += voice.sent_ms();
+                self.end_voice(&place, voice, out);
+            }
+            Kind::Call(call) => self.end_call(&place, call, out),
+        }
+        let item = kind.item(&place.item_id, status);
+        if let Some(remembered) = self.item_mut(&place.item_id) {
+            remembered.json = item.clone();
+        }
+        self.emit_item(&place, "response.output_item.done", &item, out);
+        let previous = &place.previous_item_id;
+        self.emit(
+            json!({ "type": "conversation.item.done", "previous_item_id": previous, "item": item }),
+            out,
+        );
+        responding.output.push(item);
+    }
+
+    fn end_response(&mut self, responding: &Responding, status: &str, details: Value, out: &mut Actions) {
+        let usage = usage(responding.heard_ms, responding.spoken_ms);
+        let response = self.response(responding, status, details, usage);
+        self.emit(json!({ "type": "response.done", "response": response }), out);
+    }
+
+    /// `response.cancel`.
+    pub(super) fn cancel_by_client(&mut self, id: Option<&str>, out: &mut Actions) -> Result<(), Refusal> {
+        let active =
+            self.responding.as_ref().is_some_and(|responding| id.is_none_or(|id| id == responding.id));
+        if !active {
+            let text = "Cancellation failed: no active response found";
+            return Err(Refusal::new("response_cancel_not_active", text, None));
+        }
+        self.interrupt("client_cancelled", out);
+        Ok(())
+    }
+
+    /// Ends the active response, if there is one.
+    pub(super) fn interrupt(&mut self, reason: &str, out: &mut Actions) {
+        if let Some(mut responding) = self.responding.take() {
+            self.end_part(&mut responding, "incomplete", out);
+            let details = json!({ "type": "cancelled", "reason": reason });
+            self.end_response(&responding, "cancelled", details, out);
+        }
+    }
+
+    fn emit_item(&mut self, place: &Place, kind: &str, item: &Value, out: &mut Actions) {
+        self.emit(
+            json!({
+                "type": kind, "response_id": place.response_id, "output_index": place.output_index, "item": item,
+            }),
+            out,
+        );
+    }
+
+    /// An event about what is in an item.
+    pub(super) fn emit_part(&mut self, place: &Place, kind: &str, fields: Value, out: &mut Actions) {
+        let mut event = Map::new();
+        event.insert("type".into(), kind.into());
+        event.insert("response_id".into(), place.response_id.as_str().into());
+        event.insert("item_id".into(), place.item_id.as_str().into());
+        event.insert("output_index".into(), place.output_index.into());
+        if let Value::Object(fields) = fields {
+            event.extend(fields);
+        }
+        self.emit(event.into(), out);
+    }
+
+    fn response(&self, responding: &Responding, status: &str, details: Value, usage: Value) -> Value {
+        json!({
+            "id": responding.id,
+            "object": "realtime.response",
+            "status": status,
+            "status_details": details,
+            "output": responding.output,
+            "conversation_id": self.conversation_id(),
+            "output_modalities": ["audio"],
+            "max_output_tokens": "inf",
+            "audio": self.session.as_ref().map(Session::response_audio),
+            "metadata": responding.metadata,
+            "usage": usage,
+        })
+    }
+}
+
+/// As the price list counts: the caller's audio 1 token per 100 ms, the model's 1 per 50 ms.
+fn usage(heard_ms: u64, spoken_ms: u64) -> Value {
+    let (input, output) = (heard_ms / 100, spoken_ms / 50);
+    json!({
+        "total_tokens": input + output,
+        "input_tokens": input,
+        "output_tokens": output,
+        "input_token_details": {
+            "text_tokens": 0, "audio_tokens": input, "image_tokens": 0, "cached_tokens": 0,
+            "cached_tokens_details": { "text_tokens": 0, "audio_tokens": 0, "image_tokens": 0 },
+        },
+        "output_token_details": { "text_tokens": 0, "audio_tokens": output },
+    })
+}
