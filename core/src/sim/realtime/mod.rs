@@ -1,13 +1,17 @@
-//! A stand-in for the Realtime server, GA interface: one machine per WebSocket.
+//! A stand-in for the Realtime server: one machine per WebSocket, in the GA interface or in a dialect of it.
 //!
 //! It is strict where the real one is strict: an unknown field loses the whole `session.update`, a truncation
 //! past what was sent is an error, a second response is refused while one is active. Left out: text output, MCP,
 //! images, `idle_timeout_ms` and semantic detection (energy stands in for it). An [`Agent`] decides what is
 //! answered and which functions are called.
+//!
+//! The machine itself knows the GA interface only; what a dialect calls otherwise is translated on its way in and
+//! on its way out.
 
 mod agent;
 mod call;
 mod conversation;
+mod dialect;
 mod listener;
 mod response;
 mod schema;
@@ -23,7 +27,6 @@ pub use schema::check_client_event;
 use super::Next;
 use crate::actions::Span;
 use crate::codec::Decoder;
-use crate::format::MODEL_RATE;
 use crate::http;
 use crate::settings::Dialect;
 use crate::time::{Duration, Instant, UtcNanos};
@@ -43,6 +46,8 @@ pub const MAX_APPEND_BYTES: usize = 15 * 1024 * 1024;
 /// How the stand-in is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// How the server wants to be spoken to.
+    pub dialect: Dialect,
     /// The key that is let in. Any other is closed on with 3000 `invalid_request_error.invalid_api_key`.
     pub key: String,
     /// A key of an account without credit: closed on with 1013 `insufficient_quota.insufficient_quota`.
@@ -78,6 +83,7 @@ pub enum G711 {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            dialect: Dialect::OpenAi,
             key: "sk-sim".into(),
             key_without_credit: "sk-sim-no-credit".into(),
             models: ["gpt-realtime-2.1-mini", "gpt-realtime-2.1", "gpt-realtime-2"].map(str::to_owned).into(),
@@ -152,6 +158,7 @@ impl Realtime {
     /// A server behind which this agent speaks.
     #[must_use]
     pub fn new(settings: Settings, agent: Box<dyn Agent>) -> Self {
+        let listener = Listener::new(dialect::pcm_rate(settings.dialect));
         Self {
             settings,
             agent,
@@ -159,7 +166,7 @@ impl Realtime {
             session: None,
             expires: Instant::START,
             ids: 0,
-            listener: Listener::new(MODEL_RATE),
+            listener,
             decoder: None,
             hearing: None,
             unanswered: None,
@@ -199,8 +206,14 @@ impl Realtime {
         let query = target.split_once('?').map_or("", |(_, query)| query);
         let model = http::query_pairs(query).find(|(name, _)| name == "model").map(|(_, model)| model);
         let model = model.unwrap_or_default().into_owned();
-        let key = auth.and_then(|value| value.strip_prefix("Bearer ")).or(api_key).unwrap_or_default();
-        if beta {
+        let bearer = auth.and_then(|value| value.strip_prefix("Bearer "));
+        let (key, is_ga) = match self.settings.dialect {
+            Dialect::OpenAi => (bearer, true),
+            Dialect::Azure => (api_key, true),
+            Dialect::Xai | Dialect::Beta | Dialect::Qwen => (bearer, false),
+        };
+        let key = key.unwrap_or_default();
+        if beta && is_ga {
             let text =
                 "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API.";
             self.error(&Refusal::new("beta_api_shape_disabled", text, None), &Value::Null, out);
@@ -214,7 +227,8 @@ impl Realtime {
         } else {
             self.expires = self.now + self.settings.session_limit;
             let expires_at = self.settings.utc.0.saturating_add(self.expires.as_nanos()) / 1_000_000_000;
-            let session = Session::new(&self.id("sess"), &model, expires_at);
+            let pcm_rate = dialect::pcm_rate(self.settings.dialect);
+            let session = Session::new(&self.id("sess"), &model, expires_at, pcm_rate);
             self.emit(json!({ "type": "session.created", "session": session.json() }), out);
             self.session = Some(session);
             let conversation = json!({ "id": self.conversation_id(), "object": "realtime.conversation" });
@@ -246,13 +260,12 @@ impl Realtime {
         format!("conv_{:x}", self.settings.seed)
     }
 
-    /// Sends an event, after giving it its id.
-    fn emit(&mut self, mut event: Value, out: &mut Actions) {
-        let id = self.id("event");
-        if let Some(fields) = event.as_object_mut() {
-            fields.insert("event_id".into(), id.into());
-        }
-        let text = out.format(format_args!("{event}"));
+    /// Sends an event in the client's dialect, after giving it its id.
+    fn emit(&mut self, event: Value, out: &mut Actions) {
+        let Value::Object(event) = event else { return };
+        let Some(mut event) = dialect::event_out(self.settings.dialect, event) else { return };
+        event.insert("event_id".into(), self.id("event").into());
+        let text = out.format(format_args!("{}", Value::from(event)));
         out.push(Output::Send(text));
     }
 
@@ -283,10 +296,11 @@ impl Realtime {
     }
 
     fn client_event(&mut self, event: &Map<String, Value>, out: &mut Actions) -> Result<(), Refusal> {
-        let kind = schema::check_event(Dialect::OpenAi, event)?;
+        let dialect = self.settings.dialect;
+        let kind = schema::check_event(dialect, event)?;
         let field = |name: &str| event.get(name).unwrap_or(&Value::Null);
         match kind {
-            "session.update" => self.update_session(field("session"), out),
+            "session.update" => self.update_session(&dialect::session_in(dialect, field("session")), out),
             "input_audio_buffer.append" => self.append(field("audio").as_str().unwrap_or_default(), out),
             "input_audio_buffer.commit" => self.commit_by_client(out),
             "input_audio_buffer.clear" => {
@@ -298,7 +312,8 @@ impl Realtime {
             "response.create" => self.create_response(field("response"), out),
             "response.cancel" => self.cancel_by_client(field("response_id").as_str(), out),
             "conversation.item.create" => {
-                self.create_item(field("item"), field("previous_item_id").as_str(), out)
+                let item = dialect::item_in(dialect, field("item"));
+                self.create_item(&item, field("previous_item_id").as_str(), out)
             }
             "conversation.item.truncate" => self.truncate(event, out),
             "conversation.item.delete" => {
@@ -310,12 +325,13 @@ impl Realtime {
 
     fn update_session(&mut self, update: &Value, out: &mut Actions) -> Result<(), Refusal> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        let before = session.input_encoding();
+        let hears = |session: &Session| (session.input_encoding(), session.input_rate());
+        let before = hears(session);
         session.update(&session::as_far_as_spoken(update, self.settings.g711)?, self.has_spoken)?;
-        let encoding = session.input_encoding();
+        let (encoding, rate) = hears(session);
         let event = json!({ "type": "session.updated", "session": session.json() });
-        if encoding != before {
-            self.listener = Listener::new(encoding.map_or(MODEL_RATE, |encoding| encoding.sample_rate()));
+        if (encoding, rate) != before {
+            self.listener = Listener::new(rate);
             self.decoder = encoding.map(Decoder::new);
         }
         self.emit(event, out);

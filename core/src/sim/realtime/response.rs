@@ -7,6 +7,7 @@ use super::session::Session;
 use super::shape::Refusal;
 use super::speech::Voice;
 use super::{Actions, Realtime};
+use crate::format::MODEL_RATE;
 use crate::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
@@ -141,7 +142,9 @@ impl Realtime {
     }
 
     fn voice(&self, speech: Speech) -> Kind {
-        Kind::Voice(Voice::new(speech, self.session.as_ref().and_then(Session::output_encoding)))
+        let encoding = self.session.as_ref().and_then(Session::output_encoding);
+        let rate = self.session.as_ref().map_or(MODEL_RATE, Session::output_rate);
+        Kind::Voice(Voice::new(speech, encoding, rate))
     }
 
     /// Begins the next part, or ends the response if there is none.

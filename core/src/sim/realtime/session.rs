@@ -4,7 +4,7 @@
 use super::G711;
 use super::listener::Vad;
 use super::shape::Refusal;
-use crate::format::Encoding;
+use crate::format::{Encoding, MODEL_RATE};
 use serde_json::{Value, json};
 
 /// The session as the server holds it.
@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 pub(super) struct Session(Value);
 
 impl Session {
-    pub(super) fn new(id: &str, model: &str, expires_at: u64) -> Self {
+    /// A session as it begins, in PCM, heard at this rate.
+    pub(super) fn new(id: &str, model: &str, expires_at: u64, pcm_rate: u32) -> Self {
         Self(json!({
             "type": "realtime",
             "object": "realtime.session",
@@ -24,7 +25,7 @@ impl Session {
             "max_output_tokens": "inf",
             "audio": {
                 "input": {
-                    "format": { "type": "audio/pcm", "rate": 24000 },
+                    "format": { "type": "audio/pcm", "rate": pcm_rate },
                     "noise_reduction": null,
                     "transcription": null,
                     "turn_detection": default_turn_detection("server_vad"),
@@ -89,6 +90,16 @@ impl Session {
         encoding(self.at("/audio/output/format/type"))
     }
 
+    /// Samples per second of what comes in.
+    pub(super) fn input_rate(&self) -> u32 {
+        rate(self.at("/audio/input/format"))
+    }
+
+    /// Samples per second of what goes out.
+    pub(super) fn output_rate(&self) -> u32 {
+        rate(self.at("/audio/output/format"))
+    }
+
     /// The `audio` of a response.
     pub(super) fn response_audio(&self) -> Value {
         json!({ "output": { "format": self.at("/audio/output/format"), "voice": self.at("/audio/output/voice") } })
@@ -105,6 +116,13 @@ fn encoding(kind: &Value) -> Option<Encoding> {
         Some("audio/pcma") => Some(Encoding::Pcma),
         _ => None,
     }
+}
+
+/// G.711 has one rate; PCM says its own, where there is more than one.
+fn rate(format: &Value) -> u32 {
+    let named = format.get("rate").and_then(Value::as_u64).and_then(|rate| u32::try_from(rate).ok());
+    encoding(format.get("type").unwrap_or(&Value::Null))
+        .map_or(named.unwrap_or(MODEL_RATE), |encoding| encoding.sample_rate())
 }
 
 /// What a server that speaks G.711, or does not, makes of an update.
@@ -175,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_whole_update_is_taken_and_shown() {
-        let mut session = Session::new("s", "gpt-realtime-2.1-mini", 0);
+        let mut session = Session::new("s", "gpt-realtime-2.1-mini", 0, 24_000);
         let update = json!({
             "type": "realtime", "instructions": "Be brief.", "tools": [], "output_modalities": ["audio"],
             "audio": {
@@ -208,7 +226,7 @@ mod tests {
                 "session.audio.output.voice",
             ),
         ] {
-            let mut session = Session::new("s", "gpt-realtime-2.1-mini", 0);
+            let mut session = Session::new("s", "gpt-realtime-2.1-mini", 0, 24_000);
             let before = session.json().clone();
             let refusal = session.update(&update, true).unwrap_err();
             assert_eq!(session.json(), &before, "nothing of a refused update is taken");

@@ -4,7 +4,7 @@ use super::agent::Speech;
 use super::response::Place;
 use super::{Actions, Realtime};
 use crate::codec::Encoder;
-use crate::format::{Encoding, MODEL_RATE};
+use crate::format::Encoding;
 use crate::pcm;
 use crate::resample::Resampler;
 use crate::time::Duration;
@@ -26,9 +26,8 @@ pub(super) struct Voice {
 }
 
 impl Voice {
-    /// `encoding` is how it is sent; `None` means PCM.
-    pub(super) fn new(speech: Speech, encoding: Option<Encoding>) -> Self {
-        let rate = encoding.map_or(MODEL_RATE, |encoding| encoding.sample_rate());
+    /// A speech that is sent so; no encoding means PCM.
+    pub(super) fn new(speech: Speech, encoding: Option<Encoding>, rate: u32) -> Self {
         Self {
             transcript: speech.transcript,
             samples: convert(speech.samples, speech.rate, rate),

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 mod calls;
+mod dialects;
 
 /// What each event must have, beside `type` and `event_id`: `s`tring, `i`nteger, `o`bject, `a`rray.
 const REQUIRED: &[(&str, &str)] = &[
