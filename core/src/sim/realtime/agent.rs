@@ -49,6 +49,19 @@ pub struct FunctionCall {
     pub arguments: String,
 }
 
+/// A tool of an MCP server that an agent has called.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct McpCall {
+    /// The server, as the session calls it.
+    pub server_label: String,
+    /// The tool.
+    pub name: String,
+    /// Its arguments, JSON.
+    pub arguments: String,
+    /// What it answers, once it may be called, or why it cannot.
+    pub output: Result<String, String>,
+}
+
 /// What an agent answers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
@@ -61,6 +74,9 @@ pub enum Answer {
         /// The calls, in this order.
         calls: Vec<FunctionCall>,
     },
+    /// It calls a tool of an MCP server, or asks whether it may, if the session wants to be asked. What it is told
+    /// it may do is done with the next response, and the agent is not asked for that one.
+    Mcp(McpCall),
     /// The response fails with this code, e.g. `rate_limit_exceeded`.
     Failure {
         /// The code in `status_details.error`.

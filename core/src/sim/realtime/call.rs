@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// How many characters there are in a piece.
 const PIECE_CHARS: usize = 8;
 /// How long a piece takes.
-const PIECE_TIME: Duration = Duration::from_millis(20);
+pub(super) const PIECE_TIME: Duration = Duration::from_millis(20);
 
 /// A text that is written piece by piece.
 #[derive(Debug)]

@@ -170,7 +170,7 @@ impl Realtime {
         }
     }
 
-    fn added_and_done(&mut self, item: &Value, previous: Option<&str>, out: &mut Actions) {
+    pub(super) fn added_and_done(&mut self, item: &Value, previous: Option<&str>, out: &mut Actions) {
         for kind in ["conversation.item.added", "conversation.item.done"] {
             self.emit(json!({ "type": kind, "item": item, "previous_item_id": previous }), out);
         }
@@ -206,9 +206,10 @@ impl Realtime {
         item.insert("status".into(), "completed".into());
         let item = Value::Object(item);
         let previous = at.checked_sub(1).and_then(|at| self.items.get(at)).map(|item| item.id.clone());
-        if self.items.len() >= MAX_ITEMS {
+        if self.items.len() >= MAX_ITEMS || self.told.outputs.len() + self.told.texts.len() >= MAX_ITEMS {
             return Err(Refusal::new("invalid_value", "Too many items.", Some("item")));
         }
+        self.note_approval(&item)?;
         self.told.note(&item);
         self.items.insert(at, Item { id, json: item.clone(), model_audio_ms: None });
         self.added_and_done(&item, previous.as_deref(), out);

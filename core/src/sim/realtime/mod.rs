@@ -1,7 +1,7 @@
 //! A stand-in for the Realtime server: one machine per WebSocket, in the GA interface or in a dialect of it.
 //!
 //! It is strict where the real one is strict: an unknown field loses the whole `session.update`, a truncation
-//! past what was sent is an error, a second response is refused while one is active. Left out: text output, MCP,
+//! past what was sent is an error, a second response is refused while one is active. Left out: text output,
 //! images, `idle_timeout_ms` and semantic detection (energy stands in for it). An [`Agent`] decides what is
 //! answered and which functions are called.
 //!
@@ -13,6 +13,7 @@ mod call;
 mod conversation;
 mod dialect;
 mod listener;
+mod mcp;
 mod response;
 mod schema;
 mod session;
@@ -21,7 +22,7 @@ mod speech;
 #[cfg(test)]
 mod tests;
 
-pub use agent::{Agent, Answer, FunctionCall, Parrot, Prompt, Script, Speech, two_tones};
+pub use agent::{Agent, Answer, FunctionCall, McpCall, Parrot, Prompt, Script, Speech, two_tones};
 pub use schema::check_client_event;
 
 use super::Next;
@@ -32,6 +33,7 @@ use crate::settings::Dialect;
 use crate::time::{Duration, Instant, UtcNanos};
 use conversation::{Item, Told};
 use listener::Listener;
+use mcp::Mcp;
 use response::Responding;
 use serde_json::{Map, Value, json};
 use session::Session;
@@ -149,6 +151,7 @@ pub struct Realtime {
     unanswered: Option<Vec<i16>>,
     /// What the client has put into the conversation, until it is answered.
     told: Told,
+    mcp: Mcp,
     items: Vec<Item>,
     responding: Option<Responding>,
     has_spoken: bool,
@@ -171,6 +174,7 @@ impl Realtime {
             hearing: None,
             unanswered: None,
             told: Told::default(),
+            mcp: Mcp::default(),
             items: Vec::new(),
             responding: None,
             has_spoken: false,
@@ -335,6 +339,7 @@ impl Realtime {
             self.decoder = encoding.map(Decoder::new);
         }
         self.emit(event, out);
+        self.list_tools(out);
         Ok(())
     }
 }

@@ -1,8 +1,9 @@
 //! A response: its parts, one after the other, each in pieces over time.
 
-use super::agent::{Answer, Prompt, Speech};
+use super::agent::{Answer, McpCall, Prompt, Speech};
 use super::call::Call;
 use super::conversation::Item;
+use super::mcp::{ToolCall, approval_request};
 use super::session::Session;
 use super::shape::Refusal;
 use super::speech::Voice;
@@ -61,6 +62,9 @@ pub(super) struct Place {
 pub(super) enum Kind {
     Voice(Voice),
     Call(Call),
+    ToolCall(ToolCall),
+    /// The question whether a tool may be called.
+    Approval(McpCall),
 }
 
 impl Kind {
@@ -68,6 +72,8 @@ impl Kind {
         match self {
             Self::Voice(voice) => voice.item(item_id, status),
             Self::Call(call) => call.item(item_id, status),
+            Self::ToolCall(tool) => tool.item(item_id),
+            Self::Approval(call) => approval_request(call, item_id),
         }
     }
 }
@@ -94,6 +100,12 @@ impl Realtime {
             );
             return Err(Refusal::new("conversation_already_has_active_response", text, None));
         }
+        let approved: VecDeque<Kind> = self.mcp.approved.drain(..).map(Kind::ToolCall).collect();
+        if !approved.is_empty() {
+            let responding = self.begin(approved, metadata, 0, out);
+            self.go_on(responding, out);
+            return Ok(());
+        }
         let (turn, told) = (self.unanswered.take(), std::mem::take(&mut self.told));
         let heard_rate = self.listener.rate();
         let heard = turn.as_deref().map(|samples| (samples, heard_rate));
@@ -104,14 +116,44 @@ impl Realtime {
             None => Prompt::Create { instructions },
         });
         let heard_ms = turn.map_or(0, |turn| turn.len() as u64 * 1000 / u64::from(heard_rate));
-        let mut responding = Responding {
+        let waiting = match answer {
+            Answer::Failure { code } => {
+                let responding = self.begin(VecDeque::new(), metadata, heard_ms, out);
+                let error =
+                    json!({ "type": "server_error", "code": code, "message": "The response failed." });
+                self.end_response(&responding, "failed", json!({ "type": "failed", "error": error }), out);
+                return Ok(());
+            }
+            Answer::Speech(speech) => [self.voice(speech)].into(),
+            Answer::Calls { speech, calls } => {
+                let speech = speech.map(|speech| self.voice(speech));
+                let calls = calls.into_iter().map(|call| Kind::Call(Call::new(call, self.id("call"))));
+                speech.into_iter().chain(calls).collect()
+            }
+            Answer::Mcp(call) if self.asks_first(&call) => [Kind::Approval(call)].into(),
+            Answer::Mcp(call) => [Kind::ToolCall(ToolCall::new(call, None))].into(),
+        };
+        let responding = self.begin(waiting, metadata, heard_ms, out);
+        self.go_on(responding, out);
+        Ok(())
+    }
+
+    /// Tells that a response begins which has these parts.
+    fn begin(
+        &mut self,
+        waiting: VecDeque<Kind>,
+        metadata: &Value,
+        heard_ms: u64,
+        out: &mut Actions,
+    ) -> Responding {
+        let responding = Responding {
             id: self.id("resp"),
             metadata: metadata.clone(),
             heard_ms,
             spoken_ms: 0,
             output: Vec::new(),
             part: None,
-            waiting: VecDeque::new(),
+            waiting,
             due: self.now + self.settings.latency,
         };
         let created = self.response(&responding, "in_progress", Value::Null, Value::Null);
@@ -121,24 +163,7 @@ impl Realtime {
             { "name": "tokens", "limit": 250_000, "remaining": 249_000, "reset_seconds": 0.24 },
         ]);
         self.emit(json!({ "type": "rate_limits.updated", "rate_limits": limits }), out);
-        match answer {
-            Answer::Failure { code } => {
-                let error =
-                    json!({ "type": "server_error", "code": code, "message": "The response failed." });
-                self.end_response(&responding, "failed", json!({ "type": "failed", "error": error }), out);
-                return Ok(());
-            }
-            Answer::Speech(speech) => responding.waiting.push_back(self.voice(speech)),
-            Answer::Calls { speech, calls } => {
-                let speech = speech.map(|speech| self.voice(speech));
-                responding.waiting.extend(speech);
-                for call in calls {
-                    responding.waiting.push_back(Kind::Call(Call::new(call, self.id("call"))));
-                }
-            }
-        }
-        self.go_on(responding, out);
-        Ok(())
+        responding
     }
 
     fn voice(&self, speech: Speech) -> Kind {
@@ -185,7 +210,8 @@ impl Realtime {
             let pause = match &mut responding.part {
                 Some(Part { place, kind: Kind::Voice(voice) }) => self.send_voice(place, voice, out),
                 Some(Part { place, kind: Kind::Call(call) }) => self.send_call(place, call, out),
-                None => None,
+                Some(Part { place, kind: Kind::ToolCall(tool) }) => self.send_tool_call(place, tool, out),
+                Some(Part { kind: Kind::Approval(_), .. }) | None => None,
             };
             if let Some(pause) = pause {
                 responding.due = responding.due + pause;
@@ -207,6 +233,8 @@ impl Realtime {
                 self.end_voice(&place, voice, out);
             }
             Kind::Call(call) => self.end_call(&place, call, out),
+            Kind::ToolCall(tool) => self.end_tool_call(&place, tool, out),
+            Kind::Approval(call) => self.ask(&place.item_id, call.clone()),
         }
         let item = kind.item(&place.item_id, status);
         if let Some(remembered) = self.item_mut(&place.item_id) {

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 mod calls;
 mod dialects;
+mod mcp;
 
 /// What each event must have, beside `type` and `event_id`: `s`tring, `i`nteger, `o`bject, `a`rray.
 const REQUIRED: &[(&str, &str)] = &[
@@ -36,6 +37,13 @@ const REQUIRED: &[(&str, &str)] = &[
         "response.function_call_arguments.done",
         "arguments:s call_id:s item_id:s name:s output_index:i response_id:s",
     ),
+    ("mcp_list_tools.in_progress", "item_id:s"),
+    ("mcp_list_tools.completed", "item_id:s"),
+    ("response.mcp_call_arguments.delta", "delta:s item_id:s output_index:i response_id:s"),
+    ("response.mcp_call_arguments.done", "arguments:s item_id:s output_index:i response_id:s"),
+    ("response.mcp_call.in_progress", "item_id:s output_index:i"),
+    ("response.mcp_call.completed", "item_id:s output_index:i"),
+    ("response.mcp_call.failed", "item_id:s output_index:i"),
     ("response.output_item.added", "item:o output_index:i response_id:s"),
     ("response.output_item.done", "item:o output_index:i response_id:s"),
     ("response.content_part.added", "content_index:i item_id:s output_index:i part:o response_id:s"),
@@ -72,6 +80,9 @@ fn check(event: &Value) {
             "message" => &["role", "content"],
             "function_call" => &["call_id", "name", "arguments", "status"],
             "function_call_output" => &["call_id", "output"],
+            "mcp_list_tools" => &["server_label", "tools"],
+            "mcp_call" | "mcp_approval_request" => &["id", "server_label", "name", "arguments"],
+            "mcp_approval_response" => &["id", "approval_request_id", "approve"],
             other => panic!("{other}"),
         };
         assert!(needs.iter().all(|name| !item[name].is_null()), "{item}");
