@@ -102,6 +102,7 @@ impl Realtime {
                     if vad.is_some_and(|vad| vad.interrupt_response) {
                         self.interrupt("turn_detected", out);
                     }
+                    self.idle_at = None;
                 }
                 Noticed::Stopped { audio_end_ms } => {
                     let item_id = self.hearing.clone().unwrap_or_default();
@@ -120,6 +121,28 @@ impl Realtime {
                 }
             }
         }
+    }
+
+    /// Speaks to a caller that has been silent for too long: the silence becomes a turn, of which the agent need
+    /// not know.
+    pub(super) fn wake(&mut self, out: &mut Actions) {
+        let due = self.idle_at.take_if(|at| *at <= self.now).is_some();
+        let timeout = self.session.as_ref().and_then(super::Session::idle_timeout_ms);
+        let Some(timeout) = timeout.filter(|_| due && self.responding.is_none()) else { return };
+        let (item_id, end) = (self.id("item"), self.listener.position_ms());
+        self.hearing = Some(item_id.clone());
+        let event = json!({
+            "type": "input_audio_buffer.timeout_triggered",
+            "audio_start_ms": end.saturating_sub(timeout),
+            "audio_end_ms": end,
+            "item_id": item_id,
+        });
+        self.emit(event, out);
+        let silence = self.listener.take_all();
+        self.commit(silence, out);
+        self.unanswered = None;
+        // It can only be refused while another response is active.
+        let _ = self.respond(None, &Value::Null, out);
     }
 
     /// `input_audio_buffer.commit`.

@@ -77,6 +77,11 @@ impl Listener {
         self.in_millis(self.samples.len() as u64)
     }
 
+    /// How much there was since the session began.
+    pub(super) fn position_ms(&self) -> u64 {
+        self.in_millis(self.start + self.samples.len() as u64)
+    }
+
     pub(super) fn append(&mut self, samples: &[i16]) {
         self.samples.extend(samples);
     }

@@ -1,9 +1,8 @@
 //! A stand-in for the Realtime server: one machine per WebSocket, in the GA interface or in a dialect of it.
 //!
 //! It is strict where the real one is strict: an unknown field loses the whole `session.update`, a truncation
-//! past what was sent is an error, a second response is refused while one is active. Left out: text output,
-//! images, `idle_timeout_ms` and semantic detection (energy stands in for it). An [`Agent`] decides what is
-//! answered and which functions are called.
+//! past what was sent is an error, a second response is refused while one is active. Left out: text output, images
+//! and semantic detection (energy stands in for it). An [`Agent`] decides what is answered and what is called.
 //!
 //! The machine itself knows the GA interface only; what a dialect calls otherwise is translated on its way in and
 //! on its way out.
@@ -154,6 +153,8 @@ pub struct Realtime {
     mcp: Mcp,
     items: Vec<Item>,
     responding: Option<Responding>,
+    /// When the caller will have been silent for too long.
+    idle_at: Option<Instant>,
     has_spoken: bool,
 }
 
@@ -177,6 +178,7 @@ impl Realtime {
             mcp: Mcp::default(),
             items: Vec::new(),
             responding: None,
+            idle_at: None,
             has_spoken: false,
         }
     }
@@ -192,11 +194,12 @@ impl Realtime {
             Input::Message(bytes) if self.session.is_some() => self.message(bytes, out),
             Input::Message(_) | Input::Timer => {}
         }
+        self.wake(out);
         if self.session.is_some() && self.expires <= now {
             self.expire(out);
         }
         let expiry = self.session.is_some().then_some(self.expires);
-        Next::earliest(now, [expiry, self.responding.as_ref().map(Responding::due)])
+        Next::earliest(now, [expiry, self.idle_at, self.responding.as_ref().map(Responding::due)])
     }
 
     fn opened(
@@ -250,6 +253,7 @@ impl Realtime {
     fn close(&mut self, code: u16, reason: &str, out: &mut Actions) {
         self.session = None;
         self.responding = None;
+        self.idle_at = None;
         let reason = out.put(reason.as_bytes());
         out.push(Output::Close { code, reason });
     }

@@ -31,6 +31,8 @@ pub(super) struct Responding {
     part: Option<Part>,
     /// Those that follow.
     waiting: VecDeque<Kind>,
+    /// When its audio began, or will.
+    begun: Instant,
     due: Instant,
 }
 
@@ -146,6 +148,8 @@ impl Realtime {
         heard_ms: u64,
         out: &mut Actions,
     ) -> Responding {
+        self.idle_at = None;
+        let begun = self.now + self.settings.latency;
         let responding = Responding {
             id: self.id("resp"),
             metadata: metadata.clone(),
@@ -154,7 +158,8 @@ impl Realtime {
             output: Vec::new(),
             part: None,
             waiting,
-            due: self.now + self.settings.latency,
+            begun,
+            due: begun,
         };
         let created = self.response(&responding, "in_progress", Value::Null, Value::Null);
         self.emit(json!({ "type": "response.created", "response": created }), out);
@@ -253,6 +258,10 @@ impl Realtime {
         let usage = usage(responding.heard_ms, responding.spoken_ms);
         let response = self.response(responding, status, details, usage);
         self.emit(json!({ "type": "response.done", "response": response }), out);
+        // The caller has so much time from when the audio has been played, as far as a server can know.
+        let played = responding.begun + Duration::from_millis(responding.spoken_ms);
+        let timeout = self.session.as_ref().and_then(Session::idle_timeout_ms);
+        self.idle_at = timeout.map(|timeout| self.now.max(played) + Duration::from_millis(timeout));
     }
 
     /// `response.cancel`.

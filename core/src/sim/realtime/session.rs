@@ -80,6 +80,11 @@ impl Session {
         })
     }
 
+    /// After how much silence, in milliseconds, the server speaks although nobody has spoken to it.
+    pub(super) fn idle_timeout_ms(&self) -> Option<u64> {
+        self.at("/audio/input/turn_detection/idle_timeout_ms").as_u64()
+    }
+
     /// How audio comes in; `None` means PCM.
     pub(super) fn input_encoding(&self) -> Option<Encoding> {
         encoding(self.at("/audio/input/format/type"))

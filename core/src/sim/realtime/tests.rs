@@ -28,6 +28,7 @@ const REQUIRED: &[(&str, &str)] = &[
     ("input_audio_buffer.cleared", ""),
     ("input_audio_buffer.committed", "item_id:s"),
     ("input_audio_buffer.speech_started", "audio_start_ms:i item_id:s"),
+    ("input_audio_buffer.timeout_triggered", "audio_end_ms:i audio_start_ms:i item_id:s"),
     ("input_audio_buffer.speech_stopped", "audio_end_ms:i item_id:s"),
     ("rate_limits.updated", "rate_limits:a"),
     ("response.created", "response:o"),
@@ -450,4 +451,30 @@ fn a_late_driver_gets_the_audio_in_portions() {
     assert_eq!(client.spoken().len(), response::MAX_PIECES_PER_STEP * 200 * 24);
     client.run(10);
     assert_eq!(client.spoken(), samples);
+}
+
+#[test]
+fn a_caller_who_says_nothing_is_spoken_to() {
+    let mut client = Client::open(Parrot::new());
+    client.send(json!({ "type": "session.update", "session": { "type": "realtime", "audio": { "input": {
+        "turn_detection": { "type": "server_vad", "idle_timeout_ms": 5000 },
+    }}}}));
+    client.say(&silence(6000));
+    client.send(json!({ "type": "response.create" }));
+    client.say(&silence(2000));
+    client.events.clear();
+    // The tones begin after 100 ms and last for 1200.
+    client.say(&silence(4200));
+    assert_eq!(client.told(), Vec::<String>::new());
+    client.say(&silence(200));
+    let timeout = client.first("input_audio_buffer.timeout_triggered");
+    let span = |name: &str| timeout[name].as_u64().unwrap();
+    assert_eq!(span("audio_end_ms") - span("audio_start_ms"), 5000);
+    assert_eq!(client.first("input_audio_buffer.committed")["item_id"], timeout["item_id"]);
+    client.say(&silence(1000));
+    assert_eq!(client.spoken(), two_tones());
+    client.say(&[silence(3000), speech(2000), silence(300)].concat());
+    client.run(4000);
+    let timeouts = client.told().iter().filter(|kind| kind.ends_with("timeout_triggered")).count();
+    assert_eq!(timeouts, 1, "who speaks is not spoken to");
 }
