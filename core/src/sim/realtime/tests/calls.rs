@@ -2,19 +2,19 @@
 
 use super::*;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Gives prepared answers and notes what it was asked.
 #[derive(Debug)]
 pub(super) struct Noting {
     answers: VecDeque<Answer>,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Sender<String>,
 }
 
 impl Noting {
-    pub(super) fn new(answers: impl IntoIterator<Item = Answer>) -> (Self, Arc<Mutex<Vec<String>>>) {
-        let asked = Arc::<Mutex<Vec<String>>>::default();
-        (Self { answers: answers.into_iter().collect(), asked: asked.clone() }, asked)
+    pub(super) fn new(answers: impl IntoIterator<Item = Answer>) -> (Self, Receiver<String>) {
+        let (asked, heard) = channel();
+        (Self { answers: answers.into_iter().collect(), asked }, heard)
     }
 }
 
@@ -22,13 +22,14 @@ impl Agent for Noting {
     fn answer(&mut self, prompt: Prompt<'_>) -> Answer {
         let turn =
             |turn: Option<(&[i16], u32)>| turn.map(|(samples, rate)| samples.len() as u32 * 1000 / rate);
-        self.asked.lock().unwrap().push(match prompt {
+        let asked = match prompt {
             Prompt::Turn { samples, rate } => format!("turn {:?}", turn(Some((samples, rate)))),
             Prompt::Items { outputs, texts, turn: heard } => {
                 format!("{outputs:?} {texts:?} {:?}", turn(heard))
             }
             Prompt::Create { instructions } => format!("create {instructions:?}"),
-        });
+        };
+        self.asked.send(asked).unwrap();
         self.answers.pop_front().unwrap_or(Answer::Failure { code: "at_end".into() })
     }
 
@@ -173,8 +174,8 @@ fn what_came_of_calls_reaches_the_agent_once_and_all_at_once() {
     client.send(json!({ "type": "response.create" }));
     client.run(1000);
     let outputs = format!(r#"[({}, "1"), ({}, "2")] ["*"] None"#, calls[0]["call_id"], calls[1]["call_id"]);
-    let asked = asked.lock().unwrap();
-    assert_eq!(*asked, [r#"create Some("Greet.")"#, outputs.as_str(), "create None"]);
+    let asked: Vec<_> = asked.try_iter().collect();
+    assert_eq!(asked, [r#"create Some("Greet.")"#, outputs.as_str(), "create None"]);
 }
 
 #[test]
@@ -188,7 +189,7 @@ fn a_turn_comes_with_what_was_told_before_it_and_in_letters() {
         "type": "message", "role": "user", "content": [{ "type": "input_text", "text": "1" }],
     }}));
     client.say(&[silence(700), speech(1200), silence(1000)].concat());
-    assert_eq!(*asked.lock().unwrap(), [r#"[] ["1"] Some(2000)"#]);
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), [r#"[] ["1"] Some(2000)"#]);
     let written = client.first("conversation.item.input_audio_transcription.completed");
     assert_eq!(written["transcript"], "2000 ms");
 }

@@ -96,7 +96,7 @@ fn a_tool_that_needs_approval_is_asked_for_and_called_with_the_next_response() {
     assert_eq!(ask(&mut client)[2..10], CALL);
     let item = &client.first("response.done")["response"]["output"][0];
     assert_eq!((&item["output"], &item["approval_request_id"]), (&json!("7"), &request["id"]));
-    assert_eq!(asked.lock().unwrap().len(), 1, "the agent was not asked for the call");
+    assert_eq!(asked.try_iter().count(), 1, "the agent was not asked for the call");
     assert_eq!(client.error(answer(&request["id"], true)).0, "invalid_value", "it is answered");
 
     ask(&mut client);
@@ -104,7 +104,7 @@ fn a_tool_that_needs_approval_is_asked_for_and_called_with_the_next_response() {
     client.send(json!({ "type": "conversation.item.delete", "item_id": "mine" }));
     client.send(answer(&request, false));
     ask(&mut client);
-    assert_eq!(asked.lock().unwrap().len(), 3, "what may not be called is not called");
+    assert_eq!(asked.try_iter().count(), 2, "what may not be called is not called");
 }
 
 #[test]
