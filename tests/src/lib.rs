@@ -1,12 +1,14 @@
 //! What the tests of ari-bridge share.
 //!
-//! [`world`] drives one call by arbitrary bytes, which [`choices`] reads. [`scene`] is the whole bridge between
-//! the stand-ins, in virtual time. [`measure`] says how alike two recordings are, and [`speech`] makes the
-//! voices that are recorded; neither uses the bridge's own codecs or resampler, because what is measured must
-//! not be measured with itself. [`wire`] does, for what needs packets and deltas only.
+//! [`world`] drives one call by arbitrary bytes, which [`choices`] reads, or through its phases, in each of which it
+//! hears the [`samples`] of what a server says. [`scene`] is the whole bridge between the stand-ins, in virtual time.
+//! [`measure`] says how alike two recordings are, and [`speech`] makes the voices that are recorded; neither uses
+//! the bridge's own codecs or resampler, because what is measured must not be measured with itself. [`wire`] does,
+//! for what needs packets and deltas only.
 
 pub mod choices;
 pub mod measure;
+pub mod samples;
 pub mod scene;
 pub mod speech;
 pub mod wire;
