@@ -7,6 +7,7 @@ mod call_properties;
 mod conversations;
 mod echo;
 mod formats;
+mod server_events;
 mod switchboard;
 mod tidy;
 mod turns;

@@ -5,6 +5,9 @@
 
 mod asterisk;
 mod oracle;
+mod phases;
+
+pub use phases::{Phase, Staged};
 
 use crate::choices::Choices;
 use ari_bridge_core::call::{
@@ -104,21 +107,31 @@ impl World {
             ..CallSettings::default()
         };
         let format = MediaFormat::ALL[choices.below(4)];
-        let answered = choices.one_in(4);
-        let asterisk = Asterisk::new(answered);
+        let asterisk = Asterisk::new(choices.one_in(4));
         let event = asterisk.caller_arrives();
         let event = if choices.one_in(16) { choices.blob().to_vec() } else { event };
+        Self::start(&settings, format, u64::from(choices.byte()), asterisk, &event)
+    }
+
+    /// A call that arrives with this event.
+    fn start(
+        settings: &CallSettings,
+        format: MediaFormat,
+        seed: u64,
+        asterisk: Asterisk,
+        event: &[u8],
+    ) -> Self {
         let start = Start {
             ids: IdPrefix { nonce: InstanceNonce::new(7), call: CallId(1) },
-            seed: u64::from(choices.byte()),
+            seed,
             utc: UtcNanos(0),
             caller_tag: None,
             media: MediaPlan { transport: Transport::Rtp, format },
-            origin: Origin::Arrived { event: &event },
+            origin: Origin::Arrived { event },
         };
         let mut out = Actions::new();
         let now = Instant::START;
-        let (call, next) = Call::new(&settings, start, now, &mut out);
+        let (call, next) = Call::new(settings, start, now, &mut out);
         let oracle = Oracle::new(format.to_asterisk(), settings.rtp_source);
         let mut world =
             Self { now, call, next, out, asterisk, oracle, steps: 0, sequence: 0, called: Vec::new() };
@@ -151,8 +164,12 @@ impl World {
     }
 
     fn server_says(&mut self, message: &str) {
+        self.server_sends(message.as_bytes());
+    }
+
+    fn server_sends(&mut self, message: &[u8]) {
         self.oracle.server_said(message);
-        self.step(Input::Realtime { link: LinkId(1), bytes: message.as_bytes() });
+        self.step(Input::Realtime { link: LinkId(1), bytes: message });
     }
 
     /// Lets one thing happen.
@@ -370,7 +387,7 @@ impl World {
     }
 
     /// From here on Asterisk executes and answers everything, in order, and the call is told to stop.
-    fn end_without_faults(mut self) -> Report {
+    fn end_without_faults(&mut self) -> Report {
         self.step(Input::Stop(StopReason::Shutdown));
         for _ in 0..MAX_STEPS_TO_END {
             let mut honest = Choices::new(&[]);

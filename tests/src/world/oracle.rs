@@ -2,6 +2,7 @@
 
 use ari_bridge_core::call::{Action, Actions, MAX_ACTIONS_PER_STEP, Next, Outcome};
 use ari_bridge_core::format::Encoding;
+use ari_bridge_core::realtime::{Dialect, ServerEvent};
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::settings::RtpSource;
 use ari_bridge_core::time::{Duration, Instant};
@@ -59,17 +60,16 @@ impl Oracle {
         self.digest
     }
 
-    /// Takes note of what the Realtime server says.
-    pub(super) fn server_said(&mut self, message: &str) {
-        let event: serde_json::Value = serde_json::from_str(message).expect("the world writes JSON");
-        self.session_updated |= event["type"] == "session.updated";
-        let is_audio = event["type"] == "response.output_audio.delta";
-        if let (true, Some(item), Some(delta)) =
-            (is_audio, event["item_id"].as_str(), event["delta"].as_str())
-        {
-            let padding = delta.bytes().rev().take_while(|&byte| byte == b'=').count();
-            let bytes = (delta.len() / 4 * 3 - padding) as u64;
-            *self.received_bytes.entry(item.to_owned()).or_default() += bytes;
+    /// Takes note of what the Realtime server says, as it is read: what is no event tells nothing.
+    pub(super) fn server_said(&mut self, message: &[u8]) {
+        match Dialect::OpenAi.read(message) {
+            Some(ServerEvent::SessionUpdated { .. }) => self.session_updated = true,
+            Some(ServerEvent::AudioDelta { item_id, delta, .. }) => {
+                let padding = delta.bytes().rev().take_while(|&byte| byte == b'=').count();
+                let bytes = (delta.len() / 4 * 3).saturating_sub(padding) as u64;
+                *self.received_bytes.entry(item_id.to_string()).or_default() += bytes;
+            }
+            _ => {}
         }
     }
 
