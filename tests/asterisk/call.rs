@@ -1,12 +1,15 @@
 //! A telephone call: SIPp does the signalling, a [`Line`] the audio.
 
 use std::fs;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use ari_bridge_tests::measure::RATE;
+
 use crate::codec::Codec;
+use crate::keys;
 use crate::line::{Line, Recording};
 use crate::network::{self, Frame, PTIME_MS};
 use crate::process::{Outcome, Process, free_udp_port, tail, until};
@@ -27,6 +30,8 @@ pub(crate) enum Script {
     Refused,
     /// SIPp speaks its own recording, stays so many milliseconds and hangs up.
     Recorded { stay_ms: u32 },
+    /// The caller presses keys, and hangs up.
+    Keys,
     /// The caller puts the call on hold, takes it back and hangs up.
     Hold { direction: &'static str },
 }
@@ -36,7 +41,9 @@ impl Script {
     const fn direction_on_hold(self) -> &'static str {
         match self {
             Self::Hold { direction } => direction,
-            Self::HangUp | Self::WaitForBye | Self::Refused | Self::Recorded { .. } => "sendrecv",
+            Self::HangUp | Self::WaitForBye | Self::Refused | Self::Recorded { .. } | Self::Keys => {
+                "sendrecv"
+            }
         }
     }
 }
@@ -90,6 +97,7 @@ impl Call {
             Script::WaitForBye => "uac_wait_for_bye.xml",
             Script::Refused => "uac_refused.xml",
             Script::Recorded { .. } => "uac_pcap.xml",
+            Script::Keys => "uac_keys.xml",
             Script::Hold { .. } => "uac_hold.xml",
         };
         let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("asterisk/sipp").join(scenario);
@@ -148,14 +156,29 @@ impl Call {
 
     /// Where Asterisk wants the caller's voice; known once the call is answered.
     fn media_port(&self) -> Option<u16> {
-        let log = fs::read_to_string(self.files.join("log")).ok()?;
-        log.lines().find_map(|line| line.strip_prefix("answered ")?.trim().parse().ok())
+        media_port(&self.files)
     }
 
     /// Speaks from now on, in packets of as long as was offered. Silence that is to be *sent* is part of the
     /// samples; afterwards nothing is sent.
     pub(crate) fn speak(&self, payload: &[u8]) -> Outcome<()> {
         self.send(network::cut(payload, self.ptime_ms))
+    }
+
+    /// Presses these keys, one after the other, with silence around them; returns how long that takes. What is being
+    /// said is broken off. Needs [`Script::Keys`].
+    pub(crate) fn press(&self, pressed: &str) -> Outcome<Duration> {
+        let takes = keys::MARGIN + keys::takes(pressed) + keys::MARGIN;
+        let silence = vec![0; (takes.as_secs_f64() * RATE as f64) as usize];
+        self.press_while_speaking(&self.codec.encode(&silence)?, keys::MARGIN, pressed)?;
+        Ok(takes)
+    }
+
+    /// Speaks, and presses keys meanwhile, the first so long after the beginning. A key that is held down takes the
+    /// place of the voice.
+    pub(crate) fn press_while_speaking(&self, payload: &[u8], from: Duration, pressed: &str) -> Outcome<()> {
+        let voice = network::cut(payload, self.ptime_ms);
+        self.send(keys::among(voice, from, pressed)?)
     }
 
     /// Sends these frames from now on.
@@ -189,21 +212,10 @@ impl Call {
         if found { Ok(()) } else { Err(self.fault(&format!("SIPp did not log {line:?}"))) }
     }
 
-    /// Lets SIPp go on with its script: with a MESSAGE that carries the Call-ID of this call.
+    /// Lets SIPp go on with its script.
     fn go_on(&mut self) -> Outcome<()> {
         self.messages += 1;
-        let message = format!(
-            "MESSAGE sip:caller@127.0.0.1:{port} SIP/2.0\r\n\
-             Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKharness{number}\r\n\
-             From: <sip:harness@127.0.0.1>;tag=harness\r\nTo: <sip:caller@127.0.0.1>\r\nCall-ID: {id}\r\n\
-             CSeq: {number} MESSAGE\r\nContent-Length: 0\r\n\r\n",
-            port = self.sip_port,
-            id = self.call_id,
-            number = self.messages,
-        );
-        let socket = UdpSocket::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
-        let sent = socket.send_to(message.as_bytes(), ("127.0.0.1", self.sip_port));
-        sent.map(|_| ()).map_err(|e| e.to_string())
+        go_on(SocketAddr::from(([127, 0, 0, 1], self.sip_port)), &self.call_id, self.messages)
     }
 
     /// Waits until the call has ended as its script says; anything else is a failure.
@@ -219,4 +231,27 @@ impl Call {
         let errors = tail(&self.files.join("errors"), 12);
         format!("{what}; {} call, logs in {}\n{errors}", self.codec.name(), self.files.display())
     }
+}
+
+/// Lets a SIPp that listens there go on with the script of that call: with a MESSAGE that carries its Call-ID.
+pub(crate) fn go_on(sipp: SocketAddr, call_id: &str, number: u32) -> Outcome<()> {
+    let message = format!(
+        "MESSAGE sip:sipp@{sipp} SIP/2.0\r\n\
+         Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKharness{number}\r\n\
+         From: <sip:harness@127.0.0.1>;tag=harness\r\nTo: <sip:sipp@{sipp}>\r\nCall-ID: {call_id}\r\n\
+         CSeq: {number} MESSAGE\r\nContent-Length: 0\r\n\r\n",
+    );
+    let socket = UdpSocket::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
+    socket.send_to(message.as_bytes(), sipp).map(|_| ()).map_err(|e| e.to_string())
+}
+
+/// Where Asterisk wants the voice, as the script has logged it once the call is answered.
+pub(crate) fn media_port(files: &Path) -> Option<u16> {
+    logged(files, "answered ")?.parse().ok()
+}
+
+/// What the script has logged behind these words.
+pub(crate) fn logged(files: &Path, words: &str) -> Option<String> {
+    let log = fs::read_to_string(files.join("log")).ok()?;
+    log.lines().find_map(|line| Some(line.strip_prefix(words)?.trim().to_owned()))
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use ari_bridge_tests::measure;
 
 use crate::codec::{Codec, SAMPLES_PER_TICK, TICKS};
-use crate::network::Frame;
+use crate::keys;
+use crate::network::{Frame, Kind};
 use crate::process::Outcome;
 
 /// If what a timestamp says is this far from when the packet came, in ticks (200 ms), the listener starts
@@ -155,12 +156,15 @@ fn run(socket: &UdpSocket, codec: Codec, opened: Instant, orders: &Receiver<Orde
     }
 }
 
-/// An RTP packet (RFC 3550 §5.1) with the marker on the first of a speech.
+/// An RTP packet (RFC 3550 §5.1) with the marker on the first of a speech, or of a key (RFC 4733 §2.5.1.1).
 fn packet(codec: Codec, first: First, frame: &Frame) -> Vec<u8> {
     let sequence = (first.sequence + frame.number) as u16;
     let timestamp = (first.ticks + frame.ticks) as u32;
-    let marker = u8::from(frame.number == 0) << 7;
-    let mut bytes = vec![0x80, marker | codec.payload_type()];
+    let (is_marked, payload_type) = match frame.kind {
+        Kind::Voice => (frame.number == 0, codec.payload_type()),
+        Kind::Key { is_first } => (is_first, keys::PAYLOAD_TYPE),
+    };
+    let mut bytes = vec![0x80, u8::from(is_marked) << 7 | payload_type];
     bytes.extend(sequence.to_be_bytes());
     bytes.extend(timestamp.to_be_bytes());
     bytes.extend(0x5EED_CA11_u32.to_be_bytes());

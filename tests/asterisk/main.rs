@@ -13,6 +13,7 @@ mod call;
 mod codec;
 mod events;
 mod hold;
+mod keys;
 mod line;
 mod loss;
 mod measuring;
@@ -22,6 +23,7 @@ mod process;
 mod ptime;
 mod realtime;
 mod scenarios;
+mod telephone;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -68,11 +68,24 @@ impl Figures {
 
     /// The same for the speech that the caller began after so many others.
     pub(crate) fn of_nth(speech: &Speech, recording: &Recording, number: usize) -> Outcome<Self> {
+        Self::between(speech, (recording, number), recording)
+    }
+
+    /// The same for the speech that somebody began after so many others, at another one's ear.
+    pub(crate) fn between(
+        speech: &Speech,
+        (speaker, number): (&Recording, usize),
+        recording: &Recording,
+    ) -> Outcome<Self> {
         let ear = recording.ear()?;
         let found = measure::find(&ear, &speech.reference);
         let heard = measure::section(&ear, &speech.reference, found);
-        let spoke_at = recording.spoke_at.get(number).ok_or("the caller never spoke")?.as_secs_f64()
-            + speech.before_seconds;
+        let spoke_at =
+            speaker.spoke_at.get(number).ok_or("nobody spoke")?.as_secs_f64() + speech.before_seconds;
+        // Each line counts from its own opening.
+        let earlier = recording.opened.saturating_duration_since(speaker.opened).as_secs_f64();
+        let later = speaker.opened.saturating_duration_since(recording.opened).as_secs_f64();
+        let spoke_at = spoke_at + later - earlier;
         let change = |level: &dyn Fn(&[i16]) -> f64| level(heard) - level(&speech.reference);
         let wideband = |samples: &[i16]| measure::level_above_dbfs(samples, WIDEBAND_HZ);
         Ok(Self {

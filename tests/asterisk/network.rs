@@ -25,7 +25,19 @@ pub(crate) struct Frame {
     pub(crate) number: usize,
     /// Where it begins, in ticks of the RTP clock from the beginning of the speech.
     pub(crate) ticks: usize,
+    pub(crate) kind: Kind,
     pub(crate) payload: Vec<u8>,
+}
+
+/// What a packet carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Voice,
+    /// A key that is held down, or was let go of.
+    Key {
+        /// The first packet of this key.
+        is_first: bool,
+    },
 }
 
 /// Cuts payload bytes into packets of so many milliseconds. What does not fill a packet is left out.
@@ -35,6 +47,7 @@ pub(crate) fn cut(payload: &[u8], ptime_ms: usize) -> Vec<Frame> {
         due: Duration::from_millis((number * ptime_ms) as u64),
         number,
         ticks: number * bytes,
+        kind: Kind::Voice,
         payload: payload.to_vec(),
     };
     payload.chunks_exact(bytes).enumerate().map(frame).collect()

@@ -15,12 +15,14 @@ use crate::line::Recording;
 use crate::measuring::{Figures, HEARD, NOT_HEARD, Speech};
 use crate::process::{Outcome, until};
 use crate::realtime::{Agent, start_realtime};
-use crate::{Scenario, World, barge_in, hold, loss, ptime};
+use crate::{Scenario, World, barge_in, hold, keys, loss, ptime, telephone};
 
-/// All of them. The first two need no bridge: they show that the measuring can be believed.
-pub(crate) const ALL: [(&str, Scenario); 17] = [
+/// All of them. The first four need no bridge: they show that the measuring can be believed.
+pub(crate) const ALL: [(&str, Scenario); 19] = [
     ("echo: the measuring measures itself", echo),
     ("echo-local: so does the recording of a Local channel", echo_local),
+    ("telephone: the telephone of the house is called and answers", telephone::telephone),
+    ("keys: Asterisk hears the keys that a caller presses", keys::keys),
     ("formats: each format brings the caller's words back", formats),
     ("ptime: callers of 10, 30, 60 and 100 ms are understood", ptime::packet_times),
     ("loss: a bad network between the caller and Asterisk", loss::bad_networks),
