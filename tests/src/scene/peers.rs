@@ -6,7 +6,7 @@ use ari_bridge_core::actions::Span;
 use ari_bridge_core::call::{self, IoFault};
 use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId};
 use ari_bridge_core::sim::asterisk as pbx;
-use ari_bridge_core::sim::realtime::{Agent, Parrot, Realtime};
+use ari_bridge_core::sim::realtime::{Agent, Parrot, Realtime, check_client_event};
 use ari_bridge_core::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -43,7 +43,12 @@ impl Scene {
             (None, None) => Box::new(Parrot::new()),
         };
         let realtime = Realtime::new(
-            server::Settings { seed: call.0, g711: self.stage.g711, ..server::Settings::default() },
+            server::Settings {
+                seed: call.0,
+                g711: self.stage.g711,
+                dialect: self.stage.call.session.dialect,
+                ..server::Settings::default()
+            },
             agent,
         );
         if let Some(party) = self.parties.get_mut(&call) {
@@ -72,6 +77,9 @@ impl Scene {
             self.model_audio.extend(BASE64_STANDARD.decode(audio).expect("an append is base64"));
             self.audio_sent += Duration::from_millis(audio.len() as u64 / 64);
         } else {
+            let event = serde_json::from_str(text).expect("what is sent is JSON");
+            check_client_event(self.stage.call.session.dialect, &event)
+                .unwrap_or_else(|why| panic!("{why}: {text}"));
             self.client_events.push(text.to_owned());
         }
         self.send(Parcel::Server(call, text.as_bytes().to_vec()));

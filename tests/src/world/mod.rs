@@ -132,7 +132,7 @@ impl World {
         let mut out = Actions::new();
         let now = Instant::START;
         let (call, next) = Call::new(settings, start, now, &mut out);
-        let oracle = Oracle::new(format.to_asterisk(), settings.rtp_source);
+        let oracle = Oracle::new(format.to_asterisk(), settings.rtp_source, settings.session.dialect);
         let mut world =
             Self { now, call, next, out, asterisk, oracle, steps: 0, sequence: 0, called: Vec::new() };
         world.perform(true);

@@ -5,6 +5,7 @@ use ari_bridge_core::format::Encoding;
 use ari_bridge_core::realtime::{Dialect, ServerEvent};
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::settings::RtpSource;
+use ari_bridge_core::sim::realtime::check_client_event;
 use ari_bridge_core::time::{Duration, Instant};
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ pub(super) const CONTEXT: &str = "the-only-place";
 #[derive(Debug)]
 pub(super) struct Oracle {
     encoding: Encoding,
+    dialect: Dialect,
     source: RtpSource,
     /// Sequence number, timestamp and time of the last packet.
     last_packet: Option<(u16, u32, Instant)>,
@@ -33,9 +35,10 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    pub(super) fn new(encoding: Encoding, source: RtpSource) -> Self {
+    pub(super) fn new(encoding: Encoding, source: RtpSource, dialect: Dialect) -> Self {
         Self {
             encoding,
+            dialect,
             source,
             last_packet: None,
             packets_out: 0,
@@ -133,6 +136,7 @@ impl Oracle {
     /// What the server is told was heard is more than nothing, and at most what was received and was sent.
     fn check_client_event(&mut self, text: &str) {
         let event: serde_json::Value = serde_json::from_str(text).expect("what is sent is JSON");
+        check_client_event(self.dialect, &event).unwrap_or_else(|why| panic!("{why}: {text}"));
         let nested = event.pointer("/session/audio/output/format/type");
         if let Some(format) = nested.or_else(|| event.pointer("/session/output_audio_format")) {
             let is_pcm =
