@@ -3,54 +3,17 @@
 //! An observation never carries what a caller or a model said, nor a number, so that logs and metrics made
 //! from them are safe to keep.
 
+mod label;
+mod tools;
+
+pub use label::Label;
+pub use tools::{McpEvent, ToolFault, TurnLatency};
+
 use crate::fault::IoFault;
 use crate::format::ModelFormat;
 use crate::outcome::{EndReason, Outcome};
 use crate::time::Duration;
 use core::fmt;
-
-/// A short machine-made name from a peer (an error code, an event type), cut to what is harmless in a log:
-/// at most [`Label::MAX_BYTES`] of `[A-Za-z0-9_.:-]`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Label {
-    bytes: [u8; Self::MAX_BYTES],
-    len: u8,
-}
-
-impl Label {
-    /// The longest label, in bytes.
-    pub const MAX_BYTES: usize = 48;
-
-    /// Takes the harmless leading part of `text`; what a peer wrote as prose ends at its first space.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        let mut label = Self { bytes: [0; Self::MAX_BYTES], len: 0 };
-        let harmless = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
-        for (slot, b) in label.bytes.iter_mut().zip(text.bytes().take_while(harmless)) {
-            *slot = b;
-            label.len += 1;
-        }
-        label
-    }
-
-    /// The text; empty if nothing harmless was there.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.bytes.get(..usize::from(self.len)).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.len == 0 { "(unnamed)" } else { self.as_str() })
-    }
-}
-
-impl fmt::Debug for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// How loud a line in the log is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -152,76 +115,6 @@ impl Once {
     pub fn bad_input(&mut self, what: BadInput) -> impl Iterator<Item = Observation> + use<> {
         let began = self.is_first(what as u32).then_some(Observation::BadInputBegan(what));
         began.into_iter().chain([Observation::BadInput(what)])
-    }
-}
-
-/// How long an answer took, since the server said that the caller had stopped.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct TurnLatency {
-    /// Until the server began the answer, if it said so.
-    pub created: Option<Duration>,
-    /// Until the first audio of it came.
-    pub first_delta: Duration,
-    /// Until the first packet of it left for the caller.
-    pub first_packet: Duration,
-}
-
-/// What became of a request to a server of tools.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum McpEvent {
-    /// It has listed its tools.
-    Listed,
-    /// It did not, and none of them can be called.
-    ListFailed,
-    /// One of its tools is being called.
-    Called,
-    /// The tool has answered.
-    Answered,
-    /// It has not.
-    CallFailed,
-}
-
-impl McpEvent {
-    /// In words, for the log.
-    #[must_use]
-    pub const fn what(self) -> &'static str {
-        match self {
-            Self::Listed => "an MCP server has listed its tools",
-            Self::ListFailed => "an MCP server did not list its tools; the model cannot call them",
-            Self::Called => "a tool of an MCP server is being called",
-            Self::Answered => "a tool of an MCP server has answered",
-            Self::CallFailed => "a tool of an MCP server failed",
-        }
-    }
-}
-
-/// Why a function that the model called was not performed; the model is told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ToolFault {
-    /// There is no function of that name.
-    Unknown,
-    /// The arguments are not a JSON object.
-    NotAnObject,
-    /// The arguments do not fit the function's schema.
-    DoesNotFit,
-    /// The call is longer than a call may be.
-    TooLong,
-    /// More are under way than a conversation may have.
-    TooMany,
-    /// The call is coming to its end.
-    Leaving,
-}
-
-impl fmt::Display for ToolFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unknown => "there is no function of that name",
-            Self::NotAnObject => "the arguments are not a JSON object",
-            Self::DoesNotFit => "the arguments do not fit the function's parameters",
-            Self::TooLong => "its name, its id or its arguments are too long",
-            Self::TooMany => "too many functions are under way",
-            Self::Leaving => "the caller is being sent away already",
-        })
     }
 }
 
@@ -651,19 +544,5 @@ pub(crate) fn remedy(code: &str) -> &'static str {
         "account_deactivated" => "; the account is deactivated",
         "beta_api_shape_disabled" => "; the URL or a header asks for the beta interface, which was shut down",
         _ => "",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_label_keeps_codes_and_drops_prose() {
-        assert_eq!(Label::new("invalid_api_key").as_str(), "invalid_api_key");
-        assert_eq!(Label::new("Incorrect API key provided: sk-1").as_str(), "Incorrect");
-        assert_eq!(Label::new("line\nbreak").as_str(), "line");
-        assert_eq!(Label::new(&"x".repeat(500)).as_str().len(), Label::MAX_BYTES);
-        assert_eq!(Label::new("").to_string(), "(unnamed)");
     }
 }

@@ -1,0 +1,264 @@
+//! The keys of the caller's telephone, a caller who says nothing, and what the server is told of who calls.
+
+use ari_bridge_core::call::EndReason;
+use ari_bridge_core::observe::Observation;
+use ari_bridge_core::settings::{
+    BargeIn, CallSettings, Dialect, Keys, SessionSettings, Transcription, Transfer,
+};
+use ari_bridge_core::sim::asterisk::CallerState;
+use ari_bridge_core::sim::realtime::{Agent, Answer, Prompt, Speech, two_tones};
+use ari_bridge_core::time::Duration;
+use ari_bridge_tests::measure;
+use ari_bridge_tests::scene::{Line, Scene, Stage};
+use ari_bridge_tests::speech::utterance;
+use serde_json::Value;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// An agent that says for 1.2 seconds what it was asked to answer.
+#[derive(Debug)]
+struct Echo;
+
+impl Agent for Echo {
+    fn answer(&mut self, prompt: Prompt<'_>) -> Answer {
+        let transcript = match prompt {
+            Prompt::Turn { .. } => "A turn.".to_owned(),
+            Prompt::Items { texts, turn, .. } => {
+                format!("Keys: {} turn: {}", texts.join(" "), turn.is_some())
+            }
+            Prompt::Create { instructions } => instructions.unwrap_or("Nothing.").to_owned(),
+        };
+        Answer::Speech(Speech { samples: two_tones(), rate: 24_000, transcript })
+    }
+
+    fn write_down(&mut self, _: &[i16], _: u32) -> Option<String> {
+        Some("What the caller said.".into())
+    }
+}
+
+fn stage(call: CallSettings) -> Stage {
+    Stage { call, agent: Some(Box::new(Echo)), ..Stage::default() }
+}
+
+fn answered(stage: Stage) -> Scene {
+    let mut scene = Scene::new(stage);
+    scene.dial(1, &utterance(1, 2.0));
+    scene.run_until("answered", SECOND, |scene| scene.state(1) == Some(CallerState::Answered));
+    scene.run_for(SECOND / 5);
+    scene
+}
+
+fn sent(scene: &Scene, kind: &str) -> Vec<Value> {
+    let events = scene.client_events.iter().map(|event| serde_json::from_str::<Value>(event).expect("JSON"));
+    events.filter(|event| event["type"] == kind).collect()
+}
+
+fn said(scene: &Scene, words: &str) -> bool {
+    scene.said.iter().any(|said| said.text.contains(words))
+}
+
+#[test]
+fn what_is_keyed_in_arrives_as_a_message_and_is_answered() {
+    for barge_in in BargeIn::ALL {
+        let mut scene = answered(stage(CallSettings { barge_in, ..CallSettings::default() }));
+        scene.press(1, "4711#");
+        scene.run_for(4 * SECOND);
+        let item = &sent(&scene, "conversation.item.create")[0]["item"];
+        assert_eq!((&item["type"], &item["role"]), (&"message".into(), &"user".into()));
+        assert!(item["content"][0]["text"].as_str().unwrap().contains("4711"));
+        assert_eq!(sent(&scene, "response.create").len(), 1);
+        assert!(said(&scene, "4711"), "{:?}", scene.said);
+        assert!(scene.record.iter().any(|(_, line)| *line == Line::Keys("4711".into())));
+        assert!(scene.saw(|o| *o == Observation::KeyedIn { keys: 4 }), "without the keys themselves");
+    }
+}
+
+#[test]
+fn a_pause_ends_an_entry_too() {
+    let mut scene = answered(stage(CallSettings::default()));
+    scene.press(1, "12");
+    scene.run_for(2 * SECOND);
+    assert!(sent(&scene, "conversation.item.create").is_empty());
+    scene.run_for(2 * SECOND);
+    assert_eq!(sent(&scene, "conversation.item.create").len(), 1);
+}
+
+#[test]
+fn a_key_silences_the_agent_unless_nobody_may() {
+    for barge_in in BargeIn::ALL {
+        let session =
+            SessionSettings { greeting: Some("Key in your number.".into()), ..SessionSettings::default() };
+        let call = CallSettings { barge_in, session, ..CallSettings::default() };
+        let mut scene = answered(stage(call));
+        scene.run_for(SECOND / 2);
+        scene.press(1, "1#");
+        scene.run_for(4 * SECOND);
+        let barge_ins =
+            scene.observations.iter().filter(|(_, o)| matches!(o, Observation::BargeIn { .. })).count();
+        assert_eq!(barge_ins, usize::from(barge_in != BargeIn::Off), "{barge_in:?}");
+        assert!(said(&scene, "Keys:"), "{barge_in:?}: answered all the same");
+        assert!(!scene.saw(|o| matches!(o, Observation::RealtimeError { .. })), "{barge_in:?}");
+    }
+}
+
+#[test]
+fn keys_and_speech_keep_their_order() {
+    // The caller speaks and, still speaking, keys something in: one answer, to both, and the sentence came first.
+    for barge_in in BargeIn::ALL {
+        let mut scene = answered(stage(CallSettings { barge_in, ..CallSettings::default() }));
+        scene.speak(1);
+        scene.run_for(SECOND);
+        scene.press(1, "7#");
+        assert!(
+            sent(&scene, "conversation.item.create").is_empty(),
+            "{barge_in:?}: the caller is in a sentence"
+        );
+        scene.run_for(7 * SECOND);
+        assert_eq!(sent(&scene, "conversation.item.create").len(), 1, "{barge_in:?}");
+        assert!(said(&scene, "7"), "{barge_in:?}: {:?}", scene.said);
+        // Keyed in first and then spoken: the keys are in the conversation when the turn is answered.
+        let mut scene = answered(stage(CallSettings { barge_in, ..CallSettings::default() }));
+        scene.press(1, "8");
+        scene.speak(1);
+        scene.run_for(SECOND);
+        scene.press(1, "#");
+        scene.run_for(6 * SECOND);
+        assert!(said(&scene, "8) turn: true"), "{barge_in:?}: one answer to both: {:?}", scene.said);
+        assert!(!scene.saw(|o| matches!(o, Observation::RealtimeError { .. })), "{barge_in:?}");
+    }
+}
+
+#[test]
+fn a_hot_key_acts_at_once_and_without_the_model() {
+    let operator = Transfer {
+        name: "operator".into(),
+        context: "internal".into(),
+        extension: "1001".into(),
+        priority: 2,
+    };
+    let session = SessionSettings { greeting: Some("Welcome.".into()), ..SessionSettings::default() };
+    let call = CallSettings {
+        keys: Keys { hot: vec![('0', 0)], ..Keys::default() },
+        transfers: vec![operator],
+        session,
+        ..CallSettings::default()
+    };
+    let mut scene = answered(stage(call.clone()));
+    scene.press(1, "10#");
+    scene.run_for(SECOND);
+    assert_eq!(scene.calls(), 1, "a 0 within an entry is a digit");
+    scene.press(1, "0");
+    scene.run_for(SECOND);
+    assert_eq!((scene.calls(), scene.outcomes[0].ended), (0, EndReason::Transferred));
+    assert_eq!(scene.asterisk.continued_at(1), Some("internal,1001,2"));
+    // Also if the Realtime server never says a word again.
+    let mut scene = answered(stage(call));
+    scene.run_for(SECOND / 2);
+    scene.press(1, "0");
+    assert_eq!(scene.calls(), 0, "nothing is waited for, not even the agent's sentence");
+}
+
+#[test]
+fn an_idle_caller_is_asked_once_and_then_said_goodbye_to() {
+    let call = CallSettings { idle: Some(8 * SECOND), ..CallSettings::default() };
+    let mut scene = answered(stage(call.clone()));
+    scene.run_for(9 * SECOND);
+    assert!(scene.saw(|o| *o == Observation::CallerIdle));
+    scene.run_for(2 * SECOND);
+    assert!(said(&scene, "still there"), "{:?}", scene.said);
+    scene.run_until("the end", 14 * SECOND, |scene| scene.calls() == 0);
+    assert_eq!(scene.outcomes[0].ended, EndReason::CallerIdle);
+    assert!(said(&scene, "say goodbye"), "{:?}", scene.said);
+    assert!(scene.said.iter().all(|said| said.heard_ms == said.received_ms), "to the last word");
+    assert_eq!(sent(&scene, "response.create").len(), 2);
+    assert_eq!(scene.state(1), Some(CallerState::Gone));
+    // One who answers is not idle any more.
+    let mut scene = answered(stage(call));
+    scene.run_for(10 * SECOND);
+    scene.speak(1);
+    scene.run_for(10 * SECOND);
+    assert_eq!(scene.calls(), 1);
+    let asked = scene.observations.iter().filter(|(_, o)| *o == Observation::CallerIdle).count();
+    assert_eq!(asked, 1);
+    scene.run_for(4 * SECOND);
+    let asked = scene.observations.iter().filter(|(_, o)| *o == Observation::CallerIdle).count();
+    assert_eq!((asked, scene.calls()), (2, 1), "and is asked again before it is over");
+}
+
+#[test]
+fn a_greeting_can_be_interrupted() {
+    let session = SessionSettings {
+        greeting: Some("Welcome to a long greeting.".into()),
+        ..SessionSettings::default()
+    };
+    let call = CallSettings { session, volume_boost: 1.0, ..CallSettings::default() };
+    let mut scene = Scene::new(Stage { call, greeting: Some(utterance(9, 6.0)), ..Stage::default() });
+    let words = utterance(1, 2.0);
+    scene.dial(1, &words);
+    scene.run_until("it greets", 2 * SECOND, |scene| scene.datagrams.len() > 25);
+    scene.speak(1);
+    scene.run_for(8 * SECOND);
+    let cut: Vec<_> = scene.said.iter().filter(|said| said.heard_ms < said.received_ms).collect();
+    assert_eq!(cut.len(), 1, "{:?}", scene.said);
+    let truncation = &sent(&scene, "conversation.item.truncate")[0];
+    assert_eq!(truncation["audio_end_ms"], cut[0].heard_ms);
+    assert!(measure::find(scene.heard(1), &words).correlation > 0.9, "and the caller's turn is answered");
+}
+
+#[test]
+fn the_record_holds_who_said_what_and_how_long_it_took() {
+    let model = "gpt-realtime-whisper".into();
+    let transcription = Some(Transcription { model, language: Some("en".into()), prompt: None });
+    let session = SessionSettings { transcription, ..SessionSettings::default() };
+    let mut scene = answered(stage(CallSettings { session, ..CallSettings::default() }));
+    scene.speak(1);
+    scene.run_for(7 * SECOND);
+    let lines: Vec<_> = scene.record.iter().map(|(_, line)| line).collect();
+    assert!(lines.contains(&&Line::Caller("What the caller said.".into())), "{lines:?}");
+    assert!(lines.contains(&&Line::Agent("A turn.".into())), "{lines:?}");
+    let answered = lines.iter().find_map(|line| match line {
+        Line::Answered(caller, response, agent, latency) => Some((caller, response, agent, latency)),
+        _ => None,
+    });
+    let (caller, response, agent, latency) = answered.expect("the turn was answered");
+    assert!(caller.starts_with("item_") && response.starts_with("resp_"), "{caller} {response}");
+    assert_eq!(Some(agent), scene.said.first().map(|said| &said.item_id));
+    let created = latency.created.expect("it was told");
+    assert!(created <= latency.first_delta && latency.first_delta <= latency.first_packet, "{latency:?}");
+    // The stand-in thinks for 100 ms.
+    assert!((90..200).contains(&latency.first_delta.as_millis()), "{latency:?}");
+}
+
+#[test]
+fn every_dialect_carries_a_call() {
+    for dialect in Dialect::ALL {
+        let session =
+            SessionSettings { dialect, greeting: Some("Hello.".into()), ..SessionSettings::default() };
+        let call = CallSettings { session, volume_boost: 1.0, ..CallSettings::default() };
+        let words = utterance(4, 2.0);
+        let mut scene = Scene::new(Stage { call, ..Stage::default() });
+        scene.dial(1, &words);
+        scene.run_until("answered", 2 * SECOND, |scene| scene.state(1) == Some(CallerState::Answered));
+        scene.run_for(3 * SECOND);
+        scene.speak(1);
+        scene.run_for(7 * SECOND);
+        let found = measure::find(scene.heard(1), &words);
+        assert!(found.correlation > 0.9, "{dialect:?}: {found:?}");
+        // An interruption, too.
+        scene.speak(1);
+        scene.run_for(SECOND);
+        assert!(!scene.saw(|o| matches!(o, Observation::RealtimeError { .. })), "{dialect:?}");
+        scene.hang_up(1);
+        scene.run_for(SECOND);
+        assert_eq!(scene.outcomes[0].ended, EndReason::CallerHungUp, "{dialect:?}");
+    }
+}
+
+#[test]
+fn the_server_learns_who_calls_only_if_it_is_to_and_only_as_a_pseudonym() {
+    let scene = answered(Stage { safety: true, ..stage(CallSettings::default()) });
+    let [identifier] = &scene.safety_identifiers[..] else { panic!("{:?}", scene.safety_identifiers) };
+    assert!(identifier.len() == 64 && identifier.bytes().all(|b| b.is_ascii_hexdigit()), "{identifier}");
+    let scene = answered(stage(CallSettings::default()));
+    assert_eq!(scene.safety_identifiers, [""]);
+}
