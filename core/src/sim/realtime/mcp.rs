@@ -49,7 +49,7 @@ impl ToolCall {
         let result = (self.state == State::Answered).then_some(&self.call.output);
         let error = |message: &String| json!({ "type": "tool_execution_error", "message": message });
         json!({
-            "id": item_id, "object": "realtime.item", "type": "mcp_call",
+            "id": item_id, "type": "mcp_call",
             "server_label": self.call.server_label, "name": self.call.name,
             "arguments": self.arguments.so_far(), "approval_request_id": self.approval_request_id,
             "output": result.and_then(|result| result.as_ref().ok()),
@@ -61,7 +61,7 @@ impl ToolCall {
 /// The item that asks whether a tool may be called.
 pub(super) fn approval_request(call: &McpCall, item_id: &str) -> Value {
     json!({
-        "id": item_id, "object": "realtime.item", "type": "mcp_approval_request",
+        "id": item_id, "type": "mcp_approval_request",
         "server_label": call.server_label, "name": call.name, "arguments": call.arguments,
     })
 }
@@ -78,7 +78,7 @@ impl Realtime {
             }
             let item_id = self.id("item");
             let item = json!({
-                "id": item_id, "object": "realtime.item", "type": "mcp_list_tools",
+                "id": item_id, "type": "mcp_list_tools",
                 "server_label": server.get("server_label"), "tools": tools_of(server),
             });
             self.emit(json!({ "type": "mcp_list_tools.in_progress", "item_id": item_id }), out);
@@ -148,8 +148,15 @@ impl Realtime {
         tool.state = State::Called;
         let done = json!({ "arguments": tool.arguments.so_far() });
         self.emit_part(place, "response.mcp_call_arguments.done", done, out);
-        self.emit_part(place, "response.mcp_call.in_progress", json!({}), out);
+        self.emit_state(place, "in_progress", out);
         Some(CALL_TIME)
+    }
+
+    /// What becomes of a call is told without the response's id.
+    fn emit_state(&mut self, place: &Place, state: &str, out: &mut Actions) {
+        let kind = format!("response.mcp_call.{state}");
+        let (item_id, output_index) = (&place.item_id, place.output_index);
+        self.emit(json!({ "type": kind, "item_id": item_id, "output_index": output_index }), out);
     }
 
     /// Tells what became of the call; of one that was cut short, how far it had come.
@@ -160,10 +167,10 @@ impl Realtime {
                 self.emit_part(place, "response.mcp_call_arguments.done", done, out);
             }
             State::Answered if tool.call.output.is_ok() => {
-                self.emit_part(place, "response.mcp_call.completed", json!({}), out);
+                self.emit_state(place, "completed", out);
             }
             State::Called | State::Answered => {
-                self.emit_part(place, "response.mcp_call.failed", json!({}), out);
+                self.emit_state(place, "failed", out);
             }
         }
     }

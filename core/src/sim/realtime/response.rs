@@ -56,7 +56,7 @@ pub(super) struct Place {
     pub(super) response_id: String,
     pub(super) item_id: String,
     previous_item_id: Option<String>,
-    output_index: usize,
+    pub(super) output_index: usize,
 }
 
 /// What it is.
