@@ -225,8 +225,11 @@ impl Realtime {
         };
         let mut item = item.as_object().cloned().unwrap_or_default();
         item.insert("id".into(), id.as_str().into());
-        item.insert("object".into(), "realtime.item".into());
-        item.insert("status".into(), "completed".into());
+        // What concerns servers of tools has neither.
+        if item.get("type").and_then(Value::as_str).is_some_and(|kind| !kind.starts_with("mcp_")) {
+            item.insert("object".into(), "realtime.item".into());
+            item.insert("status".into(), "completed".into());
+        }
         let item = Value::Object(item);
         let previous = at.checked_sub(1).and_then(|at| self.items.get(at)).map(|item| item.id.clone());
         if self.items.len() >= MAX_ITEMS || self.told.outputs.len() + self.told.texts.len() >= MAX_ITEMS {
