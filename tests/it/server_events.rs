@@ -1,5 +1,6 @@
 //! Everything that a Realtime server says, and much that none should say, in every phase of a call: no step breaks an
-//! invariant, nothing but what must end a call ends it, the agent is heard afterwards, and nothing is left.
+//! invariant, nothing but what must end a call ends it, the agent and the caller are heard afterwards, and nothing is
+//! left.
 //!
 //! `ARI_BRIDGE_SAMPLES` may name a file with more events, one JSON a line.
 
@@ -110,6 +111,10 @@ fn hear_some(phase: Phase, barge_in: BargeIn, messages: &[Vec<u8>], tally: &mut 
         // The first answer may be the one that the caller has cut off before it began.
         assert!(call.honest_turn(), "the agent is not heard any more");
         tally.heard_at_the_second_turn += 1;
+    }
+    // The turn that was heard was the goodbye.
+    if phase != Phase::Goodbye && call.ending().is_none() {
+        call.goes_on();
     }
     let outcome = call.shut_down();
     assert!(!outcome.left_behind, "something was left");

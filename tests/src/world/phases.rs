@@ -61,6 +61,8 @@ pub struct Staged {
     /// Whether the call did something for which somebody waits.
     acted: bool,
     loud_packets: usize,
+    /// How many messages gave the server something of the caller's audio.
+    appends: usize,
     turns: usize,
 }
 
@@ -94,6 +96,7 @@ impl Staged {
             ending: None,
             acted: false,
             loud_packets: 0,
+            appends: 0,
             turns: 0,
         };
         staged.enter();
@@ -228,6 +231,19 @@ impl Staged {
         self.loud_packets > before
     }
 
+    /// A call whose session stands takes no error for its end, and the model goes on hearing the caller.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn goes_on(&mut self) {
+        let before = self.appends;
+        self.says(r#"{"type":"error","error":{"type":"invalid_request_error","code":"invalid_value"}}"#);
+        self.pass(Duration::from_millis(200));
+        assert!(self.ending.is_none(), "an error ended the call: {:?}", self.ending);
+        assert!(self.appends > before, "the model hears nothing any more");
+    }
+
     /// The bridge is stopped, and Asterisk does all that it is asked for. Nothing may be left on it.
     ///
     /// # Panics
@@ -270,7 +286,9 @@ impl Staged {
                     self.loud_packets += usize::from(packet.payload.iter().any(|&byte| is_loud(byte)));
                 }
                 Action::SendRealtime { bytes, .. } => {
-                    self.acted |= !out.text(bytes).contains("input_audio_buffer.append");
+                    let is_append = out.text(bytes).contains("input_audio_buffer.append");
+                    self.appends += usize::from(is_append);
+                    self.acted |= !is_append;
                 }
                 Action::Observe(Observation::Ending(reason)) => self.ending = Some(reason),
                 Action::Observe(Observation::Answered { .. }) => self.answered = true,
