@@ -13,6 +13,10 @@ const MAX_RESPONSE_ID_BYTES: usize = 128;
 /// without a word: what waits for it must not wait for ever.
 pub(super) const LOST_ANSWER_MS: u64 = 10_000;
 
+/// A server that answers turns by itself begins to within so much of the caller's audio, in milliseconds. What is
+/// asked for meanwhile would be refused.
+const BEGINS_WITHIN_MS: u64 = 1_500;
+
 /// How much may be owed at once. It is what two responses' functions, keys and a turn come to; what is beyond it is
 /// in the conversation all the same and is answered with the rest.
 const MAX_OWED: usize = 32;
@@ -88,6 +92,8 @@ pub(super) struct Answers {
     /// The one that the caller cut off: nothing that still comes of it is to be heard.
     muted: String,
     asked: Option<Asked>,
+    /// The server is about to begin one by itself; since so much audio, in milliseconds.
+    expected_ms: Option<u64>,
     /// What is to be asked for beside what is owed.
     wanted: Option<Purpose>,
     owed: Vec<Owed>,
@@ -108,8 +114,19 @@ impl Answers {
     /// the way of this one.
     pub(super) fn owe_turn(&mut self, number: u32) {
         self.asked = self.asked.filter(|asked| asked.purpose != Purpose::Answer);
+        self.expected_ms = None;
         self.owed.retain(|owed| owed.debt != Debt::Turn);
         self.owe(Debt::Turn, number, true);
+    }
+
+    /// A turn of the caller is over, and the server is about to answer it by itself.
+    pub(super) fn expect(&mut self, now_ms: u64) {
+        self.expected_ms = Some(now_ms);
+    }
+
+    /// It was no turn.
+    pub(super) fn expect_none(&mut self) {
+        self.expected_ms = None;
     }
 
     /// The server has put into its conversation what event `number` brought.
@@ -136,7 +153,9 @@ impl Answers {
 
     /// What is to be asked for now, if anything. [`Answers::is_asked`] follows if it is.
     pub(super) fn next(&self, now: Circumstances) -> Option<Purpose> {
-        if self.is_active || self.asked.is_some() {
+        // Before the goodbye the server is given no more audio, by which the wait for its own answer could be counted.
+        let is_expected = self.expected_ms.is_some() && self.wanted != Some(Purpose::Goodbye);
+        if self.is_active || self.asked.is_some() || is_expected {
             return None;
         }
         let caller_waits = self.owed.iter().any(|owed| owed.debt != Debt::Result);
@@ -163,6 +182,7 @@ impl Answers {
     pub(super) fn begins(&mut self, response_id: &str, number: Option<u32>, now_ms: u64) {
         self.repeats_numbers |= number.is_some();
         let ours = self.take_asked(number);
+        self.expected_ms = None;
         self.is_active = true;
         self.seen(response_id, now_ms);
         self.purpose = ours.map(|asked| asked.purpose);
@@ -210,6 +230,7 @@ impl Answers {
             return self.purpose.take();
         }
         let ours = self.take_asked(number);
+        self.expected_ms = None;
         self.settle(ours, true);
         ours.map(|asked| asked.purpose)
     }
@@ -235,6 +256,7 @@ impl Answers {
     /// Gives up on what nothing was heard of for too long.
     pub(super) fn give_up_on_lost(&mut self, now_ms: u64) {
         let is_lost = |since: u64| now_ms.saturating_sub(since) > LOST_ANSWER_MS;
+        self.expected_ms.take_if(|since| now_ms.saturating_sub(*since) > BEGINS_WITHIN_MS);
         if self.is_active && is_lost(self.seen_ms) {
             self.is_active = false;
             self.owed.retain(|owed| !owed.is_in_doubt);
@@ -359,6 +381,24 @@ mod tests {
         answers.is_asked(Purpose::Answer, 2, 11_001);
         answers.give_up_on_lost(21_002);
         assert_eq!(answers.next(CLEAR), Some(Purpose::Answer), "nor one that never begins");
+    }
+
+    #[test]
+    fn what_the_server_is_about_to_answer_is_not_asked_for() {
+        let mut answers = answers();
+        answers.owe(Debt::Keys, 1, true);
+        answers.expect(1_000);
+        answers.give_up_on_lost(2_500);
+        assert_eq!(answers.next(CLEAR), None);
+        answers.give_up_on_lost(2_501);
+        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer), "it does not, after all");
+        answers.expect(3_000);
+        answers.begins("theirs", None, 3_000);
+        answers.ends("theirs", None);
+        assert_eq!(answers.next(CLEAR), None, "it did");
+        answers.expect(4_000);
+        answers.want(Purpose::Goodbye);
+        assert_eq!(answers.next(CLEAR), Some(Purpose::Goodbye), "which waits for nobody");
     }
 
     #[test]

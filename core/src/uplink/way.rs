@@ -2,7 +2,7 @@
 
 use crate::codec::{Decoder, Encoder};
 use crate::conceal::BLEND_MS;
-use crate::format::{Encoding, MODEL_RATE, ModelFormat};
+use crate::format::{Encoding, ModelFormat};
 use crate::pcm::{self, Gain};
 use crate::resample::Resampler;
 
@@ -32,7 +32,7 @@ impl Way {
                 blended: from.sample_rate() as usize / 1000 * BLEND_MS,
             },
             law => {
-                let rate = law.map_or(MODEL_RATE, Encoding::sample_rate);
+                let rate = to.sample_rate();
                 let most = longest * rate as usize / from.sample_rate() as usize;
                 // A resampler gives back whole blocks of 10 ms, so one more than goes in.
                 let samples = Vec::with_capacity(most + rate as usize / 100);

@@ -5,6 +5,7 @@ use super::{Scene, server};
 use ari_bridge_core::actions::Span;
 use ari_bridge_core::call::{self, IoFault};
 use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId};
+use ari_bridge_core::realtime::Dialect;
 use ari_bridge_core::sim::asterisk as pbx;
 use ari_bridge_core::sim::realtime::{Agent, Parrot, Realtime, check_client_event};
 use ari_bridge_core::time::Duration;
@@ -60,10 +61,12 @@ impl Scene {
         }
         let target = format!("/v1/realtime?model={}", self.stage.model);
         let authorization = format!("Bearer {}", self.stage.api_key);
+        let api_key = self.stage.api_key.clone();
+        let is_azure = self.stage.call.session.dialect == Dialect::Azure;
         let opened = server::Input::Opened {
             target: &target,
-            authorization: Some(&authorization),
-            api_key: None,
+            authorization: Some(authorization.as_str()).filter(|_| !is_azure),
+            api_key: Some(api_key.as_str()).filter(|_| is_azure),
             beta: false,
         };
         self.step_server(call, opened);

@@ -176,11 +176,14 @@ impl Talk {
             }
             ServerEvent::SpeechStopped { item_id, audio_end_ms } => {
                 self.turns.stop(item_id, *audio_end_ms, self.given_ms());
+                // Its item comes next, and where the server answers by itself, the answer.
+                self.answers.expect(self.given_ms());
                 out.observe(Observation::SpeechStopped);
                 return Heard::SpeechStopped { item_id };
             }
             ServerEvent::Committed { item_id } => match self.turns.commit(item_id) {
                 Verdict::Echo => {
+                    self.answers.expect_none();
                     out.observe(Observation::EchoIgnored);
                     self.take_back(item_id, out);
                     return Heard::Echo;
@@ -188,6 +191,8 @@ impl Talk {
                 Verdict::Caller { is_to_be_asked_for } => {
                     if is_to_be_asked_for {
                         self.answers.owe_turn(self.events_sent);
+                    } else if self.turns.of_the_server().create_response {
+                        self.answers.expect(self.given_ms());
                     }
                     return Heard::Committed;
                 }

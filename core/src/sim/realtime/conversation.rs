@@ -239,6 +239,10 @@ impl Realtime {
         self.told.note(&item);
         self.items.insert(at, Item { id, json: item.clone(), model_audio_ms: None });
         self.added_and_done(&item, previous.as_deref(), out);
+        if self.mcp.may_call() {
+            // Refused only while another response is active; then the tool is called with the next one.
+            let _ = self.respond(None, &Value::Null, out);
+        }
         Ok(())
     }
 

@@ -23,6 +23,14 @@ pub(super) struct Mcp {
     pub(super) approved: Vec<ToolCall>,
 }
 
+impl Mcp {
+    /// Whether a call may be made. It is made by the server itself; the client is told what came of it, and asks for
+    /// the answer.
+    pub(super) fn may_call(&self) -> bool {
+        !self.approved.is_empty()
+    }
+}
+
 /// A call of a tool that is being sent, and made.
 #[derive(Debug)]
 pub(super) struct ToolCall {
@@ -110,7 +118,7 @@ impl Realtime {
         self.mcp.asked.push((item_id.to_owned(), call));
     }
 
-    /// Takes the answer: what may be called is called with the next response.
+    /// Takes the answer: what may be called is called as soon as no response is active.
     pub(super) fn note_approval(&mut self, item: &Value) -> Result<(), Refusal> {
         if item.get("type").is_none_or(|kind| kind != "mcp_approval_response") {
             return Ok(());

@@ -83,7 +83,7 @@ fn a_tool_that_needs_no_approval_is_called() {
 }
 
 #[test]
-fn a_tool_that_needs_approval_is_asked_for_and_called_with_the_next_response() {
+fn a_tool_that_needs_approval_is_asked_for_and_called_as_soon_as_it_may_be() {
     let (agent, asked) = Noting::new([Answer::Mcp(call(Ok("7"))), Answer::Mcp(call(Ok("8")))]);
     let mut client = Client::open(agent);
     client.send(update("always".into()));
