@@ -18,6 +18,7 @@ mod line;
 mod loss;
 mod measuring;
 mod network;
+mod office;
 mod pbx;
 mod process;
 mod ptime;

@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ari_bridge_core::sim::realtime::{Agent as Speaker, Answer, Parrot, Prompt, Settings};
+use ari_bridge_core::sim::realtime::{
+    Agent as Speaker, Answer, FunctionCall, Parrot, Prompt, Settings, Speech, two_tones,
+};
 use ari_bridge_smol::standin::{RealtimeServer, serve_realtime};
 use ari_bridge_tests::measure::{self, RATE};
 use serde_json::Value;
@@ -20,6 +22,8 @@ pub(crate) enum Agent {
     Parrot,
     /// The same, after greeting him with these samples at [`RATE`].
     Greets(Vec<i16>),
+    /// Puts the caller through to the operator at his first turn, and says something to keys.
+    Clerk,
     /// Does not know the bridge's key: closes with 3000 (`invalid_api_key`).
     WrongKey,
 }
@@ -70,6 +74,11 @@ impl RealtimeStandIn {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Every message of the bridge but for audio.
+    pub(crate) fn messages(&self) -> Vec<String> {
+        self.server.seen().messages
+    }
+
     /// All truncations so far.
     pub(crate) fn truncations(&self) -> Vec<Truncation> {
         self.server.seen().messages.iter().filter_map(|message| truncation(message)).collect()
@@ -95,6 +104,7 @@ fn truncation(message: &str) -> Option<Truncation> {
 #[derive(Debug)]
 struct Listening {
     agent: Parrot,
+    is_clerk: bool,
     session: usize,
     turns: Turns,
 }
@@ -108,23 +118,34 @@ impl Speaker for Listening {
                 level_dbfs: measure::level_dbfs(samples),
             });
         }
-        self.agent.answer(prompt)
+        let answer = self.agent.answer(prompt);
+        match (prompt, answer) {
+            (Prompt::Turn { .. }, Answer::Speech(_)) if self.is_clerk => Answer::Calls {
+                speech: Some(Speech { samples: two_tones(), rate: 24_000, transcript: "One moment.".into() }),
+                calls: vec![FunctionCall {
+                    name: "transfer".into(),
+                    arguments: r#"{"destination":"operator"}"#.into(),
+                }],
+            },
+            (_, answer) => answer,
+        }
     }
 }
 
 /// Starts the server.
 pub(crate) fn start_realtime(agent: Agent) -> Outcome<RealtimeStandIn> {
     let key = if agent == Agent::WrongKey { "sk-another" } else { KEY };
+    let is_clerk = agent == Agent::Clerk;
     let greets = matches!(agent, Agent::Greets(_));
     let parrot = match agent {
         Agent::Greets(greeting) => Parrot::greeting_with(greeting, RATE as u32),
-        Agent::Parrot | Agent::WrongKey => Parrot::new(),
+        Agent::Parrot | Agent::Clerk | Agent::WrongKey => Parrot::new(),
     };
     let turns = Turns::default();
     let (sessions, heard) = (AtomicUsize::new(0), turns.clone());
     let listening = move || -> Box<dyn Speaker> {
         let session = sessions.fetch_add(1, Ordering::Relaxed);
-        Box::new(Listening { agent: parrot.clone(), session, turns: heard.clone() })
+        Box::new(Listening { agent: parrot.clone(), is_clerk, session, turns: heard.clone() })
     };
     let settings = Settings { key: key.to_owned(), ..Settings::default() };
     let server = serve_realtime(settings, listening).map_err(|e| format!("the Realtime stand-in: {e}"))?;

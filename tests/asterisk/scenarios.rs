@@ -15,10 +15,10 @@ use crate::line::Recording;
 use crate::measuring::{Figures, HEARD, NOT_HEARD, Speech};
 use crate::process::{Outcome, until};
 use crate::realtime::{Agent, start_realtime};
-use crate::{Scenario, World, barge_in, hold, keys, loss, ptime, telephone};
+use crate::{Scenario, World, barge_in, hold, keys, loss, office, ptime, telephone};
 
 /// All of them. The first four need no bridge: they show that the measuring can be believed.
-pub(crate) const ALL: [(&str, Scenario); 20] = [
+pub(crate) const ALL: [(&str, Scenario); 21] = [
     ("echo: the measuring measures itself", echo),
     ("echo-local: so does the recording of a Local channel", echo_local),
     ("telephone: the telephone of the house is called and answers", telephone::telephone),
@@ -28,7 +28,8 @@ pub(crate) const ALL: [(&str, Scenario); 20] = [
     ("loss: a bad network between the caller and Asterisk", loss::bad_networks),
     ("barge-in: the server is told what was heard", barge_in::truncation),
     ("hold: the caller holds, and is answered again afterwards", hold::hold),
-    ("sent-on: a caller of the agent is sent on to the telephone", telephone::sent_on),
+    ("transfer: the agent puts a caller through to the telephone", office::transfer),
+    ("keyed-in: keys reach the agent, and one of them the operator", office::keyed_in),
     ("caller-hangs-up: nothing stays", caller_hangs_up),
     ("agent-side-ends: SIGTERM ends the call, nothing stays", bridge_stops),
     ("time-limit: the agent says goodbye and hangs up", time_limit),

@@ -11,16 +11,12 @@ use std::time::{Duration, Instant};
 use ari_bridge_tests::speech;
 
 use crate::World;
-use crate::bridge::Bridge;
 use crate::call::{Script, go_on, logged, media_port};
 use crate::codec::Codec;
-use crate::events::Watch;
-use crate::keys;
 use crate::line::{Line, Recording};
 use crate::measuring::{Figures, NOT_HEARD, Speech};
 use crate::network::{self, PTIME_MS};
 use crate::process::{Outcome, Process, tail, until};
-use crate::realtime::{Agent, start_realtime};
 use crate::scenarios::{CLEAN, RING, place, seconds};
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -30,7 +26,7 @@ const RINGS_MS: u32 = 300;
 
 /// How long a registration may take, and how long SIPp may take to end when the call is over.
 const REGISTER: Duration = Duration::from_secs(6);
-const END: Duration = Duration::from_secs(6);
+pub(crate) const END: Duration = Duration::from_secs(6);
 
 /// For how long a telephone is registered at most, in seconds: longer than any scenario.
 const REGISTERED_SECONDS: u32 = 300;
@@ -55,6 +51,10 @@ struct Registration {
 }
 
 impl Telephone {
+    pub(crate) const fn codec(&self) -> Codec {
+        self.codec
+    }
+
     /// Plugs the telephone in.
     pub(crate) fn start(world: &World, codec: Codec) -> Outcome<Self> {
         let files = world.file("telephone", "d");
@@ -220,60 +220,4 @@ pub(crate) fn telephone(world: &World) -> Outcome<String> {
         }
     }
     Ok(lines.join("\n"))
-}
-
-/// A caller who is with the agent presses keys, and is then sent on to the telephone through the dialplan. The harness
-/// asks Asterisk for it, not the bridge: this shows what the bridge can build on, and that it lets go of such a call.
-pub(crate) fn sent_on(world: &World) -> Outcome<String> {
-    const PRESSED: &str = "4420#";
-    let codec = Codec::G722;
-    let realtime = start_realtime(Agent::Parrot)?;
-    let bridge = Bridge::start(world, "slin16", &realtime)?;
-    let mut telephone = Telephone::start(world, codec)?;
-    let callers = Speech::new(codec, 0.3, &speech::utterance(90, 2.2), 0.5)?;
-    let telephones = Speech::new(codec, 0.5, &speech::utterance(91, 2.2), 0.5)?;
-    let watch = Watch::start(&world.pbx)?;
-    let mut call = place(world, "5550100", codec, Script::Keys)?;
-    call.answered(RING)?;
-    sleep(call.press(PRESSED)? + seconds(0.5));
-    let digits: String = keys::received(&watch).into_iter().map(|received| received.key).collect();
-    let (packets, turns) = (bridge.count("rtp_packets_in")?, realtime.turns().len());
-
-    let (_, channels) = world.pbx.ari("GET", "/channels", None)?;
-    let is_caller = |channel: &&serde_json::Value| {
-        channel["name"].as_str().is_some_and(|name| name.starts_with("PJSIP/trunk-"))
-    };
-    let caller = channels.as_array().into_iter().flatten().find(is_caller).ok_or("the caller is gone")?;
-    let id = caller["id"].as_str().unwrap_or_default();
-    let path = format!("/channels/{id}/continue?context=internal&extension=1001&priority=1");
-    let asked = Instant::now();
-    let (status, reply) = world.pbx.ari("POST", &path, None)?;
-    if status != 204 {
-        return Err(format!("continue: {status} {reply}"));
-    }
-    telephone.answered(RING)?;
-    let answered = asked.elapsed();
-    call.speak(&callers.payload)?;
-    telephone.speak(&telephones.payload)?;
-    sleep(seconds(0.5 + 2.2 + 0.8));
-    let (at_the_caller, at_the_telephone) = (call.hang_up()?, telephone.ended(END)?);
-    world.pbx.nothing_left(CLEAN)?;
-    bridge.stop()?;
-
-    // The first speech of the caller's line was the keys.
-    let there = Figures::between(&callers, (&at_the_caller, 1), &at_the_telephone)?;
-    let back = Figures::between(&telephones, (&at_the_telephone, 0), &at_the_caller)?;
-    let lines = format!(
-        "{PRESSED} pressed, {digits} received; {packets} packets to the bridge until then, {turns} turns\n\
-         the telephone had the call {answered:.0?} after it was asked for\n\
-         the telephone hears: {there}\nthe caller hears: {back}"
-    );
-    for figures in [&there, &back] {
-        figures.judge().map_err(|fault| format!("{fault}\n{lines}"))?;
-    }
-    if digits == PRESSED && turns == 0 {
-        Ok(lines)
-    } else {
-        Err(format!("keys are not what they were, or were taken for speech\n{lines}"))
-    }
 }
