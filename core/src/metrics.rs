@@ -34,6 +34,8 @@ pub struct Metrics {
     active: Gauge,
     duration: Histogram,
     latency: Histogram,
+    begun: Histogram,
+    first_delta: Histogram,
     rtp_in: Counter,
     rtp_out: Counter,
     rtp_lost: Counter,
@@ -81,6 +83,8 @@ impl Metrics {
             active: Gauge::default(),
             duration: Histogram::new(DURATION_BUCKETS),
             latency: Histogram::new(LATENCY_BUCKETS),
+            begun: Histogram::new(LATENCY_BUCKETS),
+            first_delta: Histogram::new(LATENCY_BUCKETS),
             rtp_in: Counter::default(),
             rtp_out: Counter::default(),
             rtp_lost: Counter::default(),
@@ -125,6 +129,16 @@ impl Metrics {
             "openai_latency_seconds",
             "From the end of the caller's turn to the first audio of the answer",
             self.latency.clone(),
+        );
+        r.register(
+            "openai_begun_seconds",
+            "From the end of the caller's turn until the server began the answer",
+            self.begun.clone(),
+        );
+        r.register(
+            "openai_first_delta_seconds",
+            "From the end of the caller's turn until the first audio of the answer came",
+            self.first_delta.clone(),
         );
         r.register("rtp_packets_in", "Packets from Asterisk that were used", self.rtp_in.clone());
         r.register("rtp_packets_out", "Packets sent to Asterisk", self.rtp_out.clone());
@@ -189,6 +203,10 @@ impl Metrics {
             Observation::ToolRefused { .. } => self.tool("refused"),
             Observation::FirstAudio(latency) => {
                 self.latency.observe(latency.first_packet.as_secs_f64());
+                self.first_delta.observe(latency.first_delta.as_secs_f64());
+                if let Some(created) = latency.created {
+                    self.begun.observe(created.as_secs_f64());
+                }
             }
             Observation::CallStarted => {
                 self.active.inc();
@@ -420,6 +438,8 @@ mod tests {
             ("playout_dropped_seconds_total", 1.5),
             ("rtp_port_busy_total", 1.0),
             ("openai_latency_seconds_sum", 0.45),
+            ("openai_first_delta_seconds_sum", 0.43),
+            ("openai_begun_seconds_count", 0.0),
             ("openai_latency_seconds_bucket{le=\"0.4\"}", 0.0),
             ("openai_latency_seconds_bucket{le=\"0.5\"}", 1.0),
         ] {

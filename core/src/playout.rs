@@ -95,6 +95,8 @@ pub struct Said<'a> {
     pub is_complete: bool,
     /// What was said in the part that was heard, up to the last whole word.
     pub text: &'a str,
+    /// All that the model said in it, as far as it has come.
+    pub said: &'a str,
 }
 
 /// What was interrupted. `heard_ms <= received_ms` always.
@@ -144,6 +146,7 @@ impl Item {
             received_ms: self.received / samples_per_ms,
             is_complete: self.done,
             text: self.transcript.heard(self.sent, self.received, self.done),
+            said: self.transcript.text(),
         }
     }
 }

@@ -9,6 +9,7 @@ use ari_bridge_core::conceal::{Concealer, Fade};
 use ari_bridge_core::downlink::{Downlink, Pushed};
 use ari_bridge_core::format::{Encoding, MediaFormat, ModelFormat};
 use ari_bridge_core::observe::RtpDrop;
+use ari_bridge_core::realtime::{Dialect, ServerEvent};
 use ari_bridge_core::rng::Rng;
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::time::{Duration, Instant};
@@ -76,7 +77,7 @@ fn the_counter_counts() {
 #[test]
 fn the_uplink_allocates_nothing_also_when_packets_are_lost_swapped_and_absent() {
     for encoding in MediaFormat::ALL.map(MediaFormat::from_asterisk) {
-        for model in ModelFormat::ALL {
+        for model in ModelFormat::ALL.into_iter().chain([ModelFormat::Pcm16]) {
             let mut uplink = Uplink::new(encoding, 2.5);
             uplink.start(Instant::START, model);
             let payload = vec![0x2A; encoding.frame_bytes()];
@@ -131,6 +132,26 @@ fn the_concealer_allocates_nothing_from_its_first_loss_on() {
         }
         assert_eq!(allocations() - before, 0, "{rate}");
     }
+}
+
+#[test]
+fn the_two_messages_of_the_media_path_are_read_and_written_without_allocating() {
+    let mut message = Vec::new();
+    let allocated = counted(|_| {
+        message.clear();
+        Dialect::OpenAi.write_append(&[0x2A; 960], &mut message);
+    });
+    assert_eq!(allocated, 0, "append");
+    let delta = BASE64_STANDARD.encode([0x2A; 9600]);
+    let delta = format!(
+        r#"{{"type":"response.output_audio.delta","event_id":"event_1","response_id":"resp_1","item_id":"item_1",
+           "output_index":0,"content_index":0,"delta":"{delta}","obfuscation":"abc"}}"#
+    );
+    let allocated = counted(|_| {
+        let event = Dialect::OpenAi.read(delta.as_bytes());
+        assert!(matches!(event, Some(ServerEvent::AudioDelta { .. })));
+    });
+    assert_eq!(allocated, 0, "delta");
 }
 
 #[test]

@@ -1,16 +1,17 @@
 //! The service against the stand-ins, over real sockets.
 
-use ari_bridge_core::call::{EndReason, Outcome};
+use ari_bridge_core::call::{EndReason, IoFault, Outcome};
 use ari_bridge_core::config::Config;
 use ari_bridge_core::id::CallId;
 use ari_bridge_core::observe::Observation;
+use ari_bridge_core::settings::{Function, Tool};
 use ari_bridge_core::sim::asterisk::{CallerState, Settings};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime;
 use ari_bridge_smol::standin::{
     AsteriskServer, CallerSeen, RealtimeServer, parrot, serve_asterisk, serve_realtime,
 };
-use ari_bridge_smol::{Service, Watch};
+use ari_bridge_smol::{Service, ToolAnswer, ToolCall, Watch};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -50,6 +51,42 @@ fn watched(
     let (tell, told) = channel();
     let watch = Arc::new(Watcher { tell: Mutex::new(tell), act });
     (Service::start_watched(config, Some(watch)).unwrap(), told)
+}
+
+/// Looks things up, and tells what it was asked.
+struct Clerk {
+    tell: Mutex<Sender<Observation>>,
+    asked: Mutex<Vec<ToolCall>>,
+}
+
+impl Watch for Clerk {
+    fn observe(&self, _call: Option<CallId>, observation: &Observation) {
+        let _ = self.tell.lock().unwrap().send(*observation);
+    }
+
+    fn tool(&self, tool: ToolCall, answer: ToolAnswer) {
+        let mut asked = self.asked.lock().unwrap();
+        asked.push(tool);
+        match asked.len() {
+            // Elsewhere, as one should.
+            1 => drop(std::thread::spawn(move || answer.done(r#"{"open":"nine to five"}"#))),
+            2 => answer.refused(403),
+            3 => drop(answer),
+            // Never.
+            _ => std::mem::forget(answer),
+        }
+    }
+}
+
+/// Calls `look_up` whenever it is to answer, and speaks to nobody.
+#[derive(Debug)]
+struct Asks;
+
+impl realtime::Agent for Asks {
+    fn answer(&mut self, _: realtime::Prompt<'_>) -> realtime::Answer {
+        let call = realtime::FunctionCall { name: "look_up".into(), arguments: "{}".into() };
+        realtime::Answer::Calls { speech: None, calls: vec![call] }
+    }
 }
 
 struct Watcher<F> {
@@ -218,6 +255,43 @@ fn a_wrong_password_is_told_with_the_status() {
     let (service, told) = service(&asterisk.url(), &[("ARI_PASSWORD", "wrong")]);
     let down = wait_for(&told, |o| matches!(o, Observation::AriDown { .. }));
     assert!(matches!(down, Observation::AriDown { http_status: Some(401), .. }), "{down:?}");
+    service.drain();
+    service.join().unwrap();
+}
+
+#[test]
+fn functions_of_the_model_are_performed_by_the_program_around_the_bridge() {
+    let asterisk = asterisk();
+    let settings = realtime::Settings { key: "sk-test".into(), ..realtime::Settings::default() };
+    let server = serve_realtime(settings, || Box::new(Asks)).unwrap();
+    let set = [
+        ("OPENAI_REALTIME_URL", &*server.url()),
+        ("OPENAI_GREETING", "Hello."),
+        ("TOOL_TIMEOUT_MS", "500"),
+        ("SAFETY_IDENTIFIER_KEY", "a secret of the operator's"),
+    ];
+    let mut config = config(&asterisk.url(), &set);
+    config.call.session.tools.push(Tool::Function(Function {
+        name: "look_up".into(),
+        description: "When we are open".into(),
+        parameters: r#"{"type":"object"}"#.parse().unwrap(),
+    }));
+    let (tell, told) = channel();
+    let clerk = Arc::new(Clerk { tell: Mutex::new(tell), asked: Mutex::default() });
+    let service = Service::start_watched(config, Some(clerk.clone())).unwrap();
+    wait_for(&told, |o| matches!(o, Observation::AriUp));
+    asterisk.dial(1, "+4930123456", "100");
+    wait_for(&told, |o| matches!(o, Observation::ToolDone { .. }));
+    wait_for(&told, |o| matches!(o, Observation::ToolFailed { status: Some(403), .. }));
+    wait_for(&told, |o| matches!(o, Observation::ToolFailed { fault: Some(IoFault::Other), .. }));
+    wait_for(&told, |o| matches!(o, Observation::ToolFailed { fault: Some(IoFault::TimedOut), .. }));
+    let seen = server.seen();
+    let outputs: Vec<_> = seen.messages.iter().filter(|m| m.contains("function_call_output")).collect();
+    assert!(outputs[0].contains("nine to five") && outputs[1].contains("403"), "{outputs:?}");
+    assert_eq!(clerk.asked.lock().unwrap()[0].name, "look_up");
+    // The caller is known by a pseudonym: 256 bits in hexadecimal digits, and no number.
+    let [Some(identifier)] = &seen.safety_identifiers[..] else { panic!("{:?}", seen.safety_identifiers) };
+    assert!(identifier.len() == 64 && !identifier.contains("4930123456"), "{identifier}");
     service.drain();
     service.join().unwrap();
 }

@@ -187,6 +187,22 @@ fn audio_that_is_not_base64_or_comes_in_crumbs_or_all_at_once() {
     assert!(truncated.contains("conversation.item.truncate") && truncated.contains("minutes"), "{truncated}");
 }
 
+#[test]
+fn one_delta_of_20_mb_is_played_as_far_as_a_call_may_hold() {
+    let mut scene = talking(Stage::default(), &[]);
+    let audio = BASE64_STANDARD.encode(vec![0x11; 15_000_000]);
+    let delta = format!(
+        r#"{{"type":"response.output_audio.delta","item_id":"all","content_index":0,"delta":"{audio}"}}"#
+    );
+    assert!(delta.len() > 20_000_000);
+    scene.forge_message(delta.as_bytes());
+    scene.run_for(SECOND);
+    assert_eq!(lines(&scene, "more of the agent's audio is waiting than a call may hold"), 1);
+    let dropped: u64 = scene.observations.iter().map(|(_, o)| dropped_ms(o)).sum();
+    assert!((12_400..12_600).contains(&dropped), "{dropped} ms of 312500 dropped");
+    assert_eq!((scene.calls(), scene.datagrams.len() > 40), (1, true), "and it is heard");
+}
+
 fn dropped_ms(observation: &Observation) -> u64 {
     if let Observation::PlayoutFull { dropped_ms } = observation { *dropped_ms } else { 0 }
 }

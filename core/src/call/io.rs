@@ -299,6 +299,8 @@ pub enum Record {
         content_index: u32,
         /// What was said in the part that was heard, up to the last whole word.
         text: Span,
+        /// All that the agent said in it, as far as it has come.
+        said: Span,
         /// How much of it was heard, in milliseconds.
         heard_ms: u64,
         /// How much of it was received, in milliseconds. More than was heard means that it was cut off.

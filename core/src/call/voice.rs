@@ -227,6 +227,7 @@ impl Voice {
                 item_id: out.put(said.item_id.as_bytes()),
                 content_index: said.content_index,
                 text: out.put(said.text.as_bytes()),
+                said: out.put(said.said.as_bytes()),
                 heard_ms: said.heard_ms,
                 received_ms: said.received_ms,
             };

@@ -27,6 +27,8 @@ const TYPE_WITHIN: usize = 200;
 pub struct RealtimeSeen {
     /// Sockets that were opened.
     pub opened: u64,
+    /// Who the callers are, as each socket was told; nothing where it was not.
+    pub safety_identifiers: Vec<Option<String>>,
     /// `input_audio_buffer.append` events.
     pub appends: u64,
     /// Every other message, the first `MAX_KEPT` of them.
@@ -197,12 +199,16 @@ async fn converse(hub: Arc<Hub>, mut stream: Async<TcpStream>) -> io::Result<()>
     let header = |name| request.header(name).map(str::to_owned);
     let (target, authorization, api_key) = (target(&request), header("Authorization"), header("api-key"));
     let beta = request.header("OpenAI-Beta").is_some();
+    let safety_identifier = header("OpenAI-Safety-Identifier");
     let acceptance = acceptance(&request);
     let socket = upgrade(stream, &acceptance, received.split_off(consumed)).await?;
     let (post, outbox) = mailbox();
     let seed = {
         let mut state = lock(&hub.state);
         state.seen.opened += 1;
+        if state.seen.safety_identifiers.len() < MAX_KEPT {
+            state.seen.safety_identifiers.push(safety_identifier);
+        }
         let socket = state.seen.opened;
         state.sockets.insert(socket, post);
         socket

@@ -34,8 +34,10 @@ const MAX_DELIVERIES: usize = 2_000_000;
 pub struct Said {
     /// The item.
     pub item_id: String,
-    /// The words.
+    /// The words that were heard.
     pub text: String,
+    /// All of them.
+    pub said: String,
     /// How much of it was heard, in milliseconds.
     pub heard_ms: u64,
     /// How much of it had come, in milliseconds.
@@ -480,9 +482,9 @@ impl Scene {
             Record::Answered { caller_item, response_id, agent_item, latency } => {
                 Line::Answered(text(caller_item), text(response_id), text(agent_item), latency)
             }
-            Record::AgentSaid { item_id, text: words, heard_ms, received_ms, .. } => {
-                let (item_id, words) = (text(item_id), text(words));
-                self.said.push(Said { item_id, text: words.clone(), heard_ms, received_ms });
+            Record::AgentSaid { item_id, text: words, said, heard_ms, received_ms, .. } => {
+                let (item_id, words, said) = (text(item_id), text(words), text(said));
+                self.said.push(Said { item_id, text: words.clone(), said, heard_ms, received_ms });
                 Line::Agent(words)
             }
         };
