@@ -13,7 +13,7 @@ mod server;
 mod session;
 
 pub use client::ClientEvent;
-pub use server::{Item, ItemKind, ServerEvent};
+pub use server::{Item, ItemKind, SERVER_EVENTS, ServerEvent};
 
 pub use crate::settings::Dialect;
 

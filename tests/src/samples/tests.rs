@@ -1,4 +1,5 @@
 use super::*;
+use ari_bridge_core::realtime::SERVER_EVENTS;
 use ari_bridge_core::realtime::{Dialect, ServerEvent};
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ fn bytes(event: &serde_json::Value) -> Vec<u8> {
 fn there_is_an_example_of_every_event_and_the_reader_knows_it() {
     let events = server_events();
     let kinds: BTreeSet<_> = events.iter().map(|event| event["type"].as_str().expect("a type")).collect();
-    assert_eq!(kinds, BTreeSet::from(KINDS));
+    assert_eq!(kinds, BTreeSet::from(SERVER_EVENTS));
     for event in &events {
         let message = bytes(event);
         let read = Dialect::OpenAi.read(&message);
