@@ -102,6 +102,28 @@ fn a_key_silences_the_agent_unless_nobody_may() {
 }
 
 #[test]
+fn an_answer_that_is_refused_because_of_another_is_asked_for_behind_it() {
+    for dialect in [Dialect::OpenAi, Dialect::Qwen] {
+        let session = SessionSettings { dialect, ..SessionSettings::default() };
+        let call = CallSettings { session, ..CallSettings::default() };
+        let mut scene = answered(Stage { server_lag: SECOND / 3, ..stage(call) });
+        // The server begins an answer by itself, and the caller keys something in before the bridge has heard of it.
+        scene.forge_client_event(br#"{"type":"response.create"}"#);
+        scene.press(1, "5#");
+        scene.run_for(6 * SECOND);
+        let refusals =
+            scene.observations.iter().filter(|(_, o)| matches!(o, Observation::RealtimeError { .. }));
+        assert_eq!(refusals.count(), 1, "{dialect:?}");
+        assert_eq!(sent(&scene, "response.create").len(), 2, "{dialect:?}: and once more");
+        let words: Vec<_> = scene.said.iter().map(|said| said.text.as_str()).collect();
+        assert!(
+            words.len() == 2 && words[0] == "Nothing." && words[1].contains("5)"),
+            "{dialect:?}: {words:?}"
+        );
+    }
+}
+
+#[test]
 fn keys_and_speech_keep_their_order() {
     // The caller speaks and, still speaking, keys something in: one answer, to both, and the sentence came first.
     for barge_in in BargeIn::ALL {

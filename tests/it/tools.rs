@@ -128,7 +128,7 @@ fn parallel_calls_are_answered_together_when_the_last_result_is_there() {
 fn a_result_that_races_with_a_turn_is_answered_and_answered_once() {
     // The caller speaks again while the function is under way; its result comes around the moment in which the
     // server answers the turn by itself.
-    for after_ms in (1_200..2_600).step_by(50) {
+    for after_ms in (1_200..2_600).step_by(20) {
         let look = call("look_up", r#"{"what":"x"}"#);
         let answers = [
             calls(None, &[look]),

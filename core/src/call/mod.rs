@@ -291,7 +291,7 @@ impl Call {
             self.interrupt(false, out);
         }
         self.voice.record(false, out);
-        while let Some(keys) = self.keys.take(self.talk.caller_speaks_since()) {
+        if let Some(keys) = self.keys.take(self.talk.caller_speaks_since()) {
             out.observe(Observation::KeyedIn { keys: keys.len() });
             let record = Record::CallerKeyed { keys: out.put(keys.as_bytes()) };
             out.push(Action::Record(record));

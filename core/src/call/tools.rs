@@ -30,6 +30,10 @@ const MAX_OUTPUT_BYTES: usize = 32 * 1024;
 /// The most calls that may be under way at once.
 const MAX_PENDING: usize = 16;
 
+/// The most calls of one response that are taken when it is done. A server that tells of each call when it is complete,
+/// as OpenAI's does, leaves none for then.
+const MAX_CANDIDATES: usize = 6;
+
 /// How many calls are remembered, so that none is taken twice.
 const MAX_TAKEN: usize = 64;
 
@@ -128,7 +132,8 @@ impl Tools {
         let is_short = call.call_id.len() <= MAX_NAME_BYTES
             && call.name.len() <= MAX_NAME_BYTES
             && call.arguments.len() <= MAX_ARGUMENTS_BYTES;
-        if is_short && self.candidates.len() < MAX_PENDING {
+        let is_known = self.candidates.iter().any(|known| *known.call_id == *call.call_id);
+        if is_short && !is_known && self.candidates.len() < MAX_CANDIDATES {
             self.candidates.push(Candidate {
                 call_id: call.call_id.to_string(),
                 name: call.name.to_string(),

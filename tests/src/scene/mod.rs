@@ -210,6 +210,13 @@ impl Scene {
         }
     }
 
+    /// Every Realtime server is told something that no call has said.
+    pub fn forge_client_event(&mut self, event: &[u8]) {
+        for call in self.parties.keys().copied().collect::<Vec<_>>() {
+            self.send(Parcel::Server(call, event.to_vec()));
+        }
+    }
+
     /// A datagram comes to every call, from whomever.
     pub fn forge_datagram(&mut self, from: SocketAddr, datagram: &[u8]) {
         for (call, leg) in self.legs() {
