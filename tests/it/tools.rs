@@ -352,3 +352,53 @@ fn a_tool_that_must_be_approved_is_asked_for_and_declined_without_anybody_to_ask
         no_error(&scene);
     }
 }
+
+/// An agent that looks something up at the first word, hangs up when it is told the result, and goes on with a caller
+/// who speaks on.
+#[derive(Debug)]
+struct Hasty {
+    has_looked: bool,
+}
+
+impl Agent for Hasty {
+    fn answer(&mut self, prompt: Prompt<'_>) -> Answer {
+        match prompt {
+            Prompt::Items { turn: None, .. } => calls(Some(says("Goodbye.")), &[call("hang_up", "{}")]),
+            _ if std::mem::replace(&mut self.has_looked, true) => Answer::Speech(says("Yes, please?")),
+            _ => calls(None, &[call("look_up", r#"{"what":"x"}"#)]),
+        }
+    }
+}
+
+#[test]
+fn a_caller_who_begins_to_speak_before_the_answer_to_a_result_begins_is_neither_spoken_over_nor_sent_away() {
+    for interrupt_response in [true, false] {
+        for spoken_ms in (400..1_400).step_by(40) {
+            let mut set = stage([]);
+            set.call.session.interrupt_response = interrupt_response;
+            let mut scene = asked(Stage {
+                functions: vec![performs("look_up", 1_000, "42")],
+                agent: Some(Box::new(Hasty { has_looked: false })),
+                server_lag: Duration::from_millis(250),
+                ..set
+            });
+            scene.run_until("the function is called", 5 * SECOND, |scene| !scene.performed.is_empty());
+            scene.run_for(Duration::from_millis(spoken_ms));
+            scene.speak(1);
+            scene.run_for(7 * SECOND);
+            let told: Vec<_> = scene
+                .observations
+                .iter()
+                .filter(|(_, o)| o.severity() > ari_bridge_core::observe::Severity::Count)
+                .map(|(at, o)| format!("{at} {o}"))
+                .collect();
+            let name = format!("{interrupt_response}, {spoken_ms} ms");
+            assert_eq!(scene.calls(), 1, "{name}: the caller spoke on: {:?} {told:#?}", scene.said);
+            assert!(
+                scene.said.iter().any(|said| said.text == "Yes, please?" && said.heard_ms == said.received_ms),
+                "{name}: the turn is answered: {:?} {told:#?}",
+                scene.said
+            );
+        }
+    }
+}

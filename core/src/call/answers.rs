@@ -151,6 +151,11 @@ impl Answers {
         self.is_active || self.asked.is_some()
     }
 
+    /// Whether one was asked for that has not begun and is to be heard, and none is being made.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.is_active && self.asked.is_some_and(|asked| !asked.is_muted)
+    }
+
     /// What is to be asked for now, if anything. [`Answers::is_asked`] follows if it is.
     pub(super) fn next(&self, now: Circumstances) -> Option<Purpose> {
         // Before the goodbye the server is given no more audio, by which the wait for its own answer could be counted.

@@ -294,9 +294,10 @@ impl Talk {
     }
 
     /// The caller has interrupted the answer that is being made. A server that does not stop by itself is
-    /// asked to; one that does would complain.
+    /// asked to; one that does would complain. What was asked for and has not begun comes to the server behind the
+    /// caller's first word, and no server stops it by itself.
     pub(super) fn cancel_answer(&mut self, out: &mut Actions) {
-        if !self.turns.of_the_server().interrupt_response {
+        if !self.turns.of_the_server().interrupt_response || self.answers.is_awaited() {
             self.cancel_what_is_under_way(out);
         }
     }
