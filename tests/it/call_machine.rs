@@ -154,3 +154,21 @@ fn a_response_that_no_retry_can_help_gives_the_caller_back() {
         "{told:?}"
     );
 }
+
+#[test]
+fn many_calls_that_are_told_of_by_their_arguments_alone_are_no_more_actions_than_a_step_may_give() {
+    let mut bench = Bench::answered();
+    bench.gives(Input::Realtime {
+        link: LinkId(1),
+        bytes: br#"{"type":"response.created","response":{"id":"r"}}"#,
+    });
+    for n in 0..40 {
+        let call = format!(
+            r#"{{"type":"response.function_call_arguments.done","response_id":"r","item_id":"f{n}","call_id":"c{n}","name":"made_up","arguments":"{{}}"}}"#
+        );
+        bench.gives(Input::Realtime { link: LinkId(1), bytes: call.as_bytes() });
+    }
+    let done = br#"{"type":"response.done","response":{"id":"r","status":"completed"}}"#;
+    let told = bench.gives(Input::Realtime { link: LinkId(1), bytes: done });
+    assert!(told.len() <= ari_bridge_core::call::MAX_ACTIONS_PER_STEP, "{} actions in one step", told.len());
+}

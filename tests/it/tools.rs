@@ -395,10 +395,51 @@ fn a_caller_who_begins_to_speak_before_the_answer_to_a_result_begins_is_neither_
             let name = format!("{interrupt_response}, {spoken_ms} ms");
             assert_eq!(scene.calls(), 1, "{name}: the caller spoke on: {:?} {told:#?}", scene.said);
             assert!(
-                scene.said.iter().any(|said| said.text == "Yes, please?" && said.heard_ms == said.received_ms),
+                scene
+                    .said
+                    .iter()
+                    .any(|said| said.text == "Yes, please?" && said.heard_ms == said.received_ms),
                 "{name}: the turn is answered: {:?} {told:#?}",
                 scene.said
             );
         }
     }
+}
+
+#[test]
+fn a_caller_who_spoke_on_stays_also_if_only_the_arguments_of_hang_up_are_told() {
+    // A server that tells of a call in its arguments only, and whose answer is complete before it can be stopped.
+    let mut scene = asked(stage([Answer::Speech(says("Hm.")), Answer::Speech(says("Yes, please?"))]));
+    scene.run_for(4 * SECOND);
+    scene.forge_message(br#"{"type":"response.created","response":{"id":"r"}}"#);
+    let before = scene.observations.iter().filter(|(_, o)| *o == Observation::SpeechStarted).count();
+    scene.speak(1);
+    scene.run_until("the caller is heard", SECOND, |scene| {
+        scene.observations.iter().filter(|(_, o)| *o == Observation::SpeechStarted).count() > before
+    });
+    scene.forge_message(
+        br#"{"type":"response.function_call_arguments.done","response_id":"r","item_id":"f","call_id":"c",
+            "name":"hang_up","arguments":"{}"}"#,
+    );
+    scene.forge_message(br#"{"type":"response.done","response":{"id":"r","status":"completed"}}"#);
+    scene.run_for(4 * SECOND);
+    assert_eq!(scene.calls(), 1, "{:?}", scene.outcomes);
+}
+
+#[test]
+fn the_arguments_of_one_answer_are_not_taken_because_another_one_is_complete() {
+    let mut scene = asked(stage([Answer::Speech(says("Hm."))]));
+    scene.run_for(4 * SECOND);
+    // The first is cut off, and the server does not tell that it was.
+    for message in [
+        r#"{"type":"response.created","response":{"id":"r"}}"#,
+        r#"{"type":"response.function_call_arguments.done","response_id":"r","item_id":"f","call_id":"c",
+            "name":"look_up","arguments":"{\"what\":\"part\"}"}"#,
+        r#"{"type":"response.created","response":{"id":"s"}}"#,
+        r#"{"type":"response.done","response":{"id":"s","status":"completed"}}"#,
+    ] {
+        scene.forge_message(message.as_bytes());
+    }
+    scene.run_for(SECOND);
+    assert!(scene.performed.is_empty(), "{:?}", scene.performed);
 }

@@ -54,13 +54,13 @@ impl Call {
             Heard::TextDone { item_id, content_index, transcript } => {
                 self.voice.agent_said(item_id, content_index, transcript);
             }
-            Heard::Arguments(call) => self.tools.arguments(call),
+            Heard::Arguments { response_id, call } => self.tools.arguments(response_id, call),
             Heard::ItemDone { item, is_cut_off } => {
                 self.tools.item_done(now, item, is_cut_off, &mut self.talk, out);
             }
-            Heard::ResponseDone { is_complete } => {
+            Heard::ResponseDone { response_id, is_complete } => {
                 self.voice.response_is_done(now);
-                self.tools.response_done(now, is_complete, &mut self.talk, out);
+                self.tools.response_done(response_id, is_complete);
             }
             Heard::End(reason) => return Err(reason),
         }

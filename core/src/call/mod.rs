@@ -291,11 +291,15 @@ impl Call {
             self.interrupt(false, out);
         }
         self.voice.record(false, out);
+        // One in a step: several wait only where the caller has keyed them in while speaking.
         if let Some(keys) = self.keys.take(self.talk.caller_speaks_since()) {
             out.observe(Observation::KeyedIn { keys: keys.len() });
             let record = Record::CallerKeyed { keys: out.put(keys.as_bytes()) };
             out.push(Action::Record(record));
             self.talk.keyed_in(&keys, out);
+        }
+        if !self.talk.is_saying_goodbye() {
+            self.tools.go_on(now, &mut self.talk, out);
         }
         self.talk.give_up_on_lost();
         let agent_is_heard = self.voice.is_playing();

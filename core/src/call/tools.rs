@@ -30,9 +30,8 @@ const MAX_OUTPUT_BYTES: usize = 32 * 1024;
 /// The most calls that may be under way at once.
 const MAX_PENDING: usize = 16;
 
-/// The most calls of one response that are taken when it is done. A server that tells of each call when it is complete,
-/// as OpenAI's does, leaves none for then.
-const MAX_CANDIDATES: usize = 6;
+/// How many calls that were told of by their arguments alone are taken in one step. Each is four actions at most.
+const MAX_TAKEN_AT_ONCE: usize = 2;
 
 /// How many calls are remembered, so that none is taken twice.
 const MAX_TAKEN: usize = 64;
@@ -68,6 +67,7 @@ struct Pending {
 /// A call whose arguments have come, and that is not known to be complete.
 #[derive(Debug)]
 struct Candidate {
+    response_id: String,
     call_id: String,
     name: String,
     arguments: String,
@@ -82,6 +82,8 @@ pub(super) struct Tools {
     places: Vec<String>,
     timeout: Duration,
     candidates: Vec<Candidate>,
+    /// Those of them that are complete, in their order.
+    complete: VecDeque<Candidate>,
     taken: VecDeque<String>,
     pending: Vec<Pending>,
     last_id: u32,
@@ -105,6 +107,7 @@ impl Tools {
             places,
             timeout: settings.tool_timeout,
             candidates: Vec::new(),
+            complete: VecDeque::new(),
             taken: VecDeque::new(),
             pending: Vec::new(),
             last_id: 0,
@@ -117,9 +120,9 @@ impl Tools {
         &self.all
     }
 
-    /// Whether functions are under way.
+    /// Whether functions are under way, or about to be.
     pub(super) fn is_busy(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() || !self.complete.is_empty()
     }
 
     /// How the caller leaves, as soon as what is being said has been heard.
@@ -128,13 +131,18 @@ impl Tools {
     }
 
     /// The arguments of a call have come; it is taken when it, or all of its response, is complete.
-    pub(super) fn arguments(&mut self, call: &Item<'_>) {
-        let is_short = call.call_id.len() <= MAX_NAME_BYTES
+    pub(super) fn arguments(&mut self, response_id: &str, call: &Item<'_>) {
+        if self.candidates.len() >= MAX_PENDING {
+            // Of an answer of whose end nothing was heard.
+            self.candidates.retain(|call| call.response_id == response_id);
+        }
+        let is_short = call.call_id.len().max(response_id.len()) <= MAX_NAME_BYTES
             && call.name.len() <= MAX_NAME_BYTES
             && call.arguments.len() <= MAX_ARGUMENTS_BYTES;
         let is_known = self.candidates.iter().any(|known| *known.call_id == *call.call_id);
-        if is_short && !is_known && self.candidates.len() < MAX_CANDIDATES {
+        if is_short && !is_known && self.candidates.len() < MAX_PENDING {
             self.candidates.push(Candidate {
+                response_id: response_id.to_owned(),
                 call_id: call.call_id.to_string(),
                 name: call.name.to_string(),
                 arguments: call.arguments.to_string(),
@@ -163,18 +171,23 @@ impl Tools {
         }
     }
 
-    /// An answer is complete, or not. What it has called and no other event has told of is taken now.
-    pub(super) fn response_done(
-        &mut self,
-        now: Instant,
-        is_complete: bool,
-        talk: &mut Talk,
-        out: &mut Actions,
-    ) {
-        for Candidate { call_id, name, arguments } in core::mem::take(&mut self.candidates) {
-            if is_complete {
-                self.take(now, [&call_id, &name, &arguments], false, talk, out);
-            }
+    /// An answer is complete, or not. What it has called and no other event has told of is to be taken if it is.
+    pub(super) fn response_done(&mut self, response_id: &str, is_complete: bool) {
+        let is_of_it = |call: &mut Candidate| {
+            response_id.is_empty() || call.response_id.is_empty() || call.response_id == response_id
+        };
+        let of_it = self.candidates.extract_if(.., is_of_it);
+        self.complete.extend(of_it.filter(|_| is_complete));
+        self.complete.truncate(MAX_PENDING);
+    }
+
+    /// Takes what is complete, at most [`MAX_TAKEN_AT_ONCE`] in one step.
+    pub(super) fn go_on(&mut self, now: Instant, talk: &mut Talk, out: &mut Actions) {
+        for _ in 0..MAX_TAKEN_AT_ONCE {
+            let Some(call) = self.complete.pop_front() else { return };
+            let Candidate { response_id, call_id, name, arguments } = call;
+            let is_cut_off = talk.is_muted(&response_id);
+            self.take(now, [&call_id, &name, &arguments], is_cut_off, talk, out);
         }
     }
 

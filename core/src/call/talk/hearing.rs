@@ -60,7 +60,10 @@ pub(in crate::call) enum Heard<'a> {
         transcript: &'a str,
     },
     /// The arguments of a function call have come.
-    Arguments(&'a Item<'a>),
+    Arguments {
+        response_id: &'a str,
+        call: &'a Item<'a>,
+    },
     /// A part of an answer is complete, or will not be.
     ItemDone {
         item: &'a Item<'a>,
@@ -68,6 +71,7 @@ pub(in crate::call) enum Heard<'a> {
         is_cut_off: bool,
     },
     ResponseDone {
+        response_id: &'a str,
         is_complete: bool,
     },
     End(EndReason),
@@ -236,7 +240,9 @@ impl Talk {
             }
             // Who is being said goodbye to is not sent anywhere any more.
             ServerEvent::ArgumentsDone { .. } | ServerEvent::ItemDone { .. } if self.is_saying_goodbye() => {}
-            ServerEvent::ArgumentsDone { call, .. } => return Heard::Arguments(call),
+            ServerEvent::ArgumentsDone { response_id, call } => {
+                return Heard::Arguments { response_id, call };
+            }
             ServerEvent::ItemDone { response_id, item } => {
                 return Heard::ItemDone { item, is_cut_off: self.is_muted(response_id) };
             }
@@ -254,7 +260,7 @@ impl Talk {
                 if &**status == "failed" && is_refusal(detail, None, None) {
                     return Heard::End(EndReason::RealtimeRefused);
                 }
-                return Heard::ResponseDone { is_complete: &**status == "completed" };
+                return Heard::ResponseDone { response_id, is_complete: &**status == "completed" };
             }
             _ => {}
         }
