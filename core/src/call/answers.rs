@@ -89,6 +89,8 @@ pub(super) struct Answers {
     seen_ms: u64,
     /// The id of the one that is being made, or was made last, if the server names its answers.
     response: String,
+    /// The one that has ended last, so that its end is not taken for another's if it is told again.
+    ended: String,
     /// The one that the caller cut off: nothing that still comes of it is to be heard.
     muted: String,
     asked: Option<Asked>,
@@ -190,6 +192,10 @@ impl Answers {
         self.expected_ms = None;
         self.is_active = true;
         self.seen(response_id, now_ms);
+        if self.ended == response_id {
+            // Some servers may give all their answers one name.
+            self.ended.clear();
+        }
         self.purpose = ours.map(|asked| asked.purpose);
         if ours.is_some_and(|asked| asked.is_muted) {
             self.mute();
@@ -228,11 +234,18 @@ impl Answers {
     /// An answer has come to its end, perhaps without a word of its beginning. Returns why it was made, if that was
     /// decided here.
     pub(super) fn ends(&mut self, response_id: &str, number: Option<u32>) -> Option<Purpose> {
+        if !response_id.is_empty() && self.ended == response_id {
+            return None;
+        }
         let is_other = !response_id.is_empty() && !self.response.is_empty() && self.response != response_id;
         if self.is_active && !is_other {
             self.is_active = false;
+            self.ended.clone_from(&self.response);
             self.owed.retain(|owed| !owed.is_in_doubt);
             return self.purpose.take();
+        }
+        if response_id.len() <= MAX_RESPONSE_ID_BYTES {
+            response_id.clone_into(&mut self.ended);
         }
         let ours = self.take_asked(number);
         self.expected_ms = None;
@@ -415,6 +428,29 @@ mod tests {
         assert!(answers.is_under_way());
         answers.begins("ours", Some(5), 0);
         assert_eq!(answers.ends("ours", Some(5)), Some(Purpose::Goodbye));
+    }
+
+    #[test]
+    fn an_end_that_is_told_twice_settles_nothing_that_came_in_between() {
+        let mut answers = answers();
+        answers.begins("r", None, 0);
+        answers.ends("r", None);
+        answers.owe_turn(1);
+        answers.ends("r", None);
+        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer));
+        answers.begins("s", None, 0);
+        answers.owe_turn(2);
+        answers.ends("r", None);
+        assert_eq!(answers.next(CLEAR), None, "another one is being made");
+        answers.ends("s", None);
+        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer));
+        // Nor is it the end of one that was asked for since, also where a server repeats no numbers.
+        let mut answers = Answers::default();
+        answers.begins("r", None, 0);
+        answers.ends("r", None);
+        answers.is_asked(Purpose::Goodbye, 5, 0);
+        assert_eq!(answers.ends("r", None), None);
+        assert!(answers.is_under_way());
     }
 
     #[test]
