@@ -257,6 +257,10 @@ impl Answers {
     /// making another answer. Returns what will not be made, if it was an answer that was asked for.
     pub(super) fn refused(&mut self, number: Option<u32>, for_another: bool, now_ms: u64) -> Option<Purpose> {
         if for_another {
+            if !self.is_active {
+                // It has another name than the one that was made last, and that was not told.
+                self.response.clear();
+            }
             self.is_active = true;
             self.seen_ms = now_ms;
             // So the one that has begun was not the one that was asked for.
@@ -451,6 +455,18 @@ mod tests {
         answers.is_asked(Purpose::Goodbye, 5, 0);
         assert_eq!(answers.ends("r", None), None);
         assert!(answers.is_under_way());
+    }
+
+    #[test]
+    fn the_end_of_an_answer_of_which_only_a_refusal_told_is_its_end() {
+        let mut answers = answers();
+        answers.begins("r", None, 0);
+        answers.ends("r", None);
+        answers.owe_turn(1);
+        answers.is_asked(Purpose::Answer, 2, 0);
+        answers.refused(Some(2), true, 0);
+        answers.ends("theirs", None);
+        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer));
     }
 
     #[test]
