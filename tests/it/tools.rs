@@ -255,6 +255,22 @@ fn the_agent_transfers_the_caller_to_a_place_that_the_operator_named() {
 }
 
 #[test]
+fn a_caller_who_is_being_transferred_gets_there_although_the_agent_is_lost() {
+    let transfer = call("transfer", r#"{"destination":"operator"}"#);
+    let mut scene = asked(stage([calls(Some(says("I put you through.")), &[transfer])]));
+    scene.run_until("the call of the function", 6 * SECOND, |scene| {
+        scene.saw(|o| matches!(o, Observation::ToolCalled { .. }))
+    });
+    scene.forge_message(
+        br#"{"type":"response.done","response":{"status":"failed",
+            "status_details":{"type":"failed","error":{"code":"insufficient_quota"}}}}"#,
+    );
+    scene.run_until("the end", SECOND, |scene| scene.calls() == 0);
+    assert_eq!(scene.outcomes[0].ended, EndReason::Transferred);
+    assert_eq!(scene.asterisk.continued_at(1), Some("internal,1001,1"));
+}
+
+#[test]
 fn without_a_place_or_with_hanging_up_forbidden_the_model_is_not_told_of_either() {
     let mut set = stage([]);
     set.call.transfers.clear();

@@ -112,7 +112,7 @@ impl Call {
             self.voice.mind_the_echo(now);
             let is_timer = matches!(input, Input::Timer);
             if let Err(reason) = self.take(now, input, out) {
-                self.end(reason, now, out);
+                self.give_up(reason, now, out);
             }
             self.voice.feed_model(now, is_timer, &mut self.talk, out);
             self.go_on(now, is_timer, out);
@@ -259,6 +259,15 @@ impl Call {
             self.voice.stop(out);
             self.talk.close(out);
         }
+    }
+
+    /// The call cannot go on. If only the agent is lost, a caller who was about to leave goes where it was to go.
+    fn give_up(&mut self, reason: EndReason, now: Instant, out: &mut Actions) {
+        let is_agent_lost = matches!(reason, EndReason::RealtimeLost | EndReason::RealtimeRefused);
+        if let Some(leaving) = self.tools.leaving().filter(|_| is_agent_lost && self.ending.is_none()) {
+            self.leave(leaving, now, out);
+        }
+        self.end(reason, now, out);
     }
 
     /// Does whatever can be done now, on the way in or on the way out.
