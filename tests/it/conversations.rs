@@ -279,3 +279,28 @@ fn with_learn_nobody_who_comes_after_the_caller_is_listened_to_is_answered() {
     assert!(scene.media_sent_to.len() > 20, "the goodbye is said");
     assert!(!scene.media_sent_to.contains(&stranger), "and nobody else hears it");
 }
+
+#[test]
+fn an_answer_that_fails_is_asked_for_again_but_not_for_ever() {
+    use ari_bridge_core::sim::realtime::{Answer, Script, Speech, two_tones};
+    for barge_in in ari_bridge_core::settings::BargeIn::ALL {
+        for (failures, is_answered) in [(2, true), (9, false)] {
+            let failure = Answer::Failure { code: "rate_limit_exceeded".into() };
+            let speech = Speech { samples: two_tones(), rate: 24_000, transcript: "At last.".into() };
+            let answers = vec![failure; failures].into_iter().chain([Answer::Speech(speech)]);
+            let call = CallSettings { barge_in, ..CallSettings::default() };
+            let agent = Some(Box::new(Script::new(answers)) as Box<_>);
+            let mut scene = Scene::new(Stage { call, agent, ..Stage::default() });
+            scene.dial(1, &utterance(1, 1.0));
+            scene.run_for(Duration::from_secs(1));
+            scene.speak(1);
+            scene.run_for(Duration::from_secs(30));
+            let is_said = scene.said.iter().any(|said| said.text == "At last.");
+            assert_eq!(is_said, is_answered, "{barge_in:?}, {failures} failures");
+            let failed = scene.observations.iter().filter(
+                |(_, o)| matches!(o, Observation::ResponseDone { status, .. } if status.as_str() == "failed"),
+            );
+            assert_eq!(failed.count(), failures.min(3), "{barge_in:?}");
+        }
+    }
+}

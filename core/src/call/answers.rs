@@ -99,6 +99,8 @@ pub(super) struct Answers {
     /// What is to be asked for beside what is owed.
     wanted: Option<Purpose>,
     owed: Vec<Owed>,
+    /// How many have failed since the caller spoke last, or since one was complete.
+    failures: u8,
     /// The server repeats our numbers, so an answer without one is not ours.
     repeats_numbers: bool,
 }
@@ -123,6 +125,7 @@ impl Answers {
 
     /// A turn of the caller is over, and the server is about to answer it by itself.
     pub(super) fn expect(&mut self, now_ms: u64) {
+        self.failures = 0;
         self.expected_ms = Some(now_ms);
     }
 
@@ -146,6 +149,11 @@ impl Answers {
     /// Whether one is being made, asked for, or owed.
     pub(super) fn is_busy(&self) -> bool {
         self.is_active || self.asked.is_some() || self.wanted.is_some() || !self.owed.is_empty()
+    }
+
+    /// Whether one is being made.
+    pub(super) const fn is_being_made(&self) -> bool {
+        self.is_active
     }
 
     /// Whether one is being made or was asked for.
@@ -251,6 +259,28 @@ impl Answers {
         self.expected_ms = None;
         self.settle(ours, true);
         ours.map(|asked| asked.purpose)
+    }
+
+    /// The one that has just ended, which was made for this reason, has failed: it is asked for again after a pause, but
+    /// not for ever. `number` is that of the last event.
+    pub(super) fn failed(&mut self, purpose: Option<Purpose>, number: u32, now_ms: u64) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= MAX_TRIES {
+            return;
+        }
+        match purpose {
+            Some(purpose @ (Purpose::Greeting | Purpose::AskIdle)) => {
+                self.wanted.get_or_insert(purpose);
+            }
+            Some(Purpose::Goodbye) => return,
+            Some(Purpose::Answer) | None => self.owe(Debt::Turn, number, true),
+        }
+        self.expected_ms = Some(now_ms);
+    }
+
+    /// The one that has just ended is complete.
+    pub(super) fn succeeded(&mut self) {
+        self.failures = 0;
     }
 
     /// The server complains of event `number`, if it says of which; `for_another` says whether that is because it is

@@ -247,7 +247,9 @@ impl Talk {
                 return Heard::ItemDone { item, is_cut_off: self.is_muted(response_id) };
             }
             ServerEvent::ResponseDone { response_id, number, status, detail } => {
-                if self.answers.ends(response_id, *number) == Some(Purpose::Goodbye)
+                let was_made = self.answers.is_being_made();
+                let purpose = self.answers.ends(response_id, *number);
+                if purpose == Some(Purpose::Goodbye)
                     && let Some(goodbye) = &mut self.goodbye
                 {
                     *goodbye = Goodbye { is_said: true, ..*goodbye };
@@ -259,6 +261,13 @@ impl Talk {
                 // No credit, a key that was withdrawn: every further answer would fail like this one.
                 if &**status == "failed" && is_refusal(detail, None, None) {
                     return Heard::End(EndReason::RealtimeRefused);
+                }
+                match &**status {
+                    "completed" => self.answers.succeeded(),
+                    "failed" if was_made && !self.is_muted(response_id) && !self.is_saying_goodbye() => {
+                        self.answers.failed(purpose, self.events_sent, now_ms);
+                    }
+                    _ => {}
                 }
                 return Heard::ResponseDone { response_id, is_complete: &**status == "completed" };
             }
