@@ -6,7 +6,7 @@ use ari_bridge_core::settings::{
     BargeIn, CallSettings, Dialect, Keys, SessionSettings, Transcription, Transfer,
 };
 use ari_bridge_core::sim::asterisk::CallerState;
-use ari_bridge_core::sim::realtime::{Agent, Answer, Prompt, Speech, two_tones};
+use ari_bridge_core::sim::realtime::{Agent, Answer, FunctionCall, Prompt, Speech, two_tones};
 use ari_bridge_core::time::Duration;
 use ari_bridge_tests::measure;
 use ari_bridge_tests::scene::{Line, Scene, Stage};
@@ -120,6 +120,39 @@ fn an_answer_that_is_refused_because_of_another_is_asked_for_behind_it() {
             words.len() == 2 && words[0] == "Nothing." && words[1].contains("5)"),
             "{dialect:?}: {words:?}"
         );
+    }
+}
+
+#[test]
+fn a_caller_who_is_keying_something_in_is_not_answered_into() {
+    // The first key cuts off a goodbye; that the caller stays is told to the agent, who answers when all keys are there.
+    let mut scene = answered(Stage { agent: Some(Box::new(Leaves)), ..stage(CallSettings::default()) });
+    scene.speak(1);
+    scene
+        .run_until("the goodbye", 6 * SECOND, |scene| scene.saw(|o| matches!(o, Observation::FirstAudio(_))));
+    scene.run_for(SECOND / 4);
+    scene.press(1, "12345");
+    assert!(sent(&scene, "response.create").is_empty(), "more keys may come");
+    scene.press(1, "6#");
+    scene.run_for(3 * SECOND);
+    assert_eq!((sent(&scene, "response.create").len(), scene.calls()), (1, 1));
+    assert!(said(&scene, "123456"), "{:?}", scene.said);
+}
+
+/// Says goodbye to a turn, and repeats what was keyed in.
+#[derive(Debug)]
+struct Leaves;
+
+impl Agent for Leaves {
+    fn answer(&mut self, prompt: Prompt<'_>) -> Answer {
+        let said = Echo.answer(prompt);
+        match (prompt, said) {
+            (Prompt::Turn { .. }, Answer::Speech(speech)) => {
+                let call = FunctionCall { name: "hang_up".into(), arguments: "{}".into() };
+                Answer::Calls { speech: Some(speech), calls: vec![call] }
+            }
+            (_, said) => said,
+        }
     }
 }
 

@@ -72,8 +72,8 @@ struct Asked {
 /// What stands in the way of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances {
-    /// The caller is speaking, who is not answered into.
-    pub(super) caller_speaks: bool,
+    /// The caller is speaking, or keying something in, and is not answered into.
+    pub(super) caller_is_busy: bool,
     /// What the caller says is not answered while the agent is heard, and it is.
     pub(super) waits_for_agent: bool,
     /// Functions of the last answer are still under way: their results are answered together.
@@ -175,9 +175,9 @@ impl Answers {
         }
         let caller_waits = self.owed.iter().any(|owed| owed.debt != Debt::Result);
         let owed = if caller_waits {
-            !now.caller_speaks && !now.waits_for_agent
+            !now.caller_is_busy && !now.waits_for_agent
         } else {
-            !self.owed.is_empty() && !now.caller_speaks && !now.results_are_due
+            !self.owed.is_empty() && !now.caller_is_busy && !now.results_are_due
         };
         self.wanted.or(owed.then_some(Purpose::Answer))
     }
@@ -300,7 +300,7 @@ impl Answers {
         let refused = self.asked.take_if(is_it)?;
         if refused.purpose == Purpose::Answer {
             // What was refused for itself will be refused again.
-            self.owed.retain(|owed| owed.number > refused.number || (for_another && owed.tries < MAX_TRIES));
+            self.owed.retain(|owed| owed.number >= refused.number || (for_another && owed.tries < MAX_TRIES));
         }
         Some(refused.purpose)
     }
@@ -341,7 +341,7 @@ mod tests {
     use super::*;
 
     const CLEAR: Circumstances =
-        Circumstances { caller_speaks: false, waits_for_agent: false, results_are_due: false };
+        Circumstances { caller_is_busy: false, waits_for_agent: false, results_are_due: false };
 
     /// A server that repeats numbers, as OpenAI's does.
     fn answers() -> Answers {
@@ -400,7 +400,7 @@ mod tests {
         assert_eq!(answers.next(CLEAR), Some(Purpose::Answer));
         answers.owe(Debt::Keys, 2, true);
         assert_eq!(answers.next(due), Some(Purpose::Answer));
-        assert_eq!(answers.next(Circumstances { caller_speaks: true, ..CLEAR }), None);
+        assert_eq!(answers.next(Circumstances { caller_is_busy: true, ..CLEAR }), None);
         assert_eq!(answers.next(Circumstances { waits_for_agent: true, ..CLEAR }), None);
     }
 
@@ -419,6 +419,17 @@ mod tests {
             }
             assert_eq!(asked, if for_another { u32::from(MAX_TRIES) } else { 1 });
         }
+    }
+
+    #[test]
+    fn what_came_behind_the_question_is_not_refused_with_it() {
+        let mut answers = answers();
+        answers.owe(Debt::Keys, 1, true);
+        answers.is_asked(Purpose::Answer, 2, 0);
+        // A tool of an MCP server answers, for which no event of ours stands.
+        answers.owe(Debt::Result, 2, true);
+        answers.refused(Some(2), false, 0);
+        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer));
     }
 
     #[test]

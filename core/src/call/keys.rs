@@ -108,8 +108,13 @@ impl Keys {
     }
 
     /// Whether the caller is keying something in.
+    pub(super) const fn are_coming(&self) -> bool {
+        self.gathering.is_some()
+    }
+
+    /// Whether the caller is keying something in, or has, and it is not handed over.
     pub(super) fn is_busy(&self) -> bool {
-        self.gathering.is_some() || !self.waiting.is_empty()
+        self.are_coming() || !self.waiting.is_empty()
     }
 }
 

@@ -27,7 +27,7 @@ use crate::time::Instant;
 use idle::{Idle, Patience};
 use keys::{Keys, Press};
 use line::{Farewell, Line};
-use talk::{GOODBYE_WITHIN, Talk};
+use talk::{GOODBYE_WITHIN, Moment, Talk};
 use tools::{Leaving, Tools};
 use voice::Voice;
 
@@ -318,7 +318,12 @@ impl Call {
             Some(_) => {}
             None => {
                 let session = &self.settings.session;
-                self.talk.go_on(session, agent_is_heard, self.tools.is_busy(), out);
+                let moment = Moment {
+                    agent_is_heard,
+                    keys_come: self.keys.are_coming(),
+                    results_are_due: self.tools.is_busy(),
+                };
+                self.talk.go_on(session, moment, out);
             }
         }
         if let Some(reason) = self.talk.has_said_goodbye(agent_is_heard) {

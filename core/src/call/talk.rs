@@ -49,11 +49,23 @@ enum Session {
     Closed,
 }
 
+/// What goes on in the call while an answer may be due.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub(super) agent_is_heard: bool,
+    /// The caller is keying something in.
+    pub(super) keys_come: bool,
+    /// Functions are under way, whose results are answered together.
+    pub(super) results_are_due: bool,
+}
+
 /// The last words, and why they are said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Goodbye {
     reason: EndReason,
     by: Instant,
+    /// The server has cut them off once: the caller was still speaking when they began.
+    was_cut: bool,
     /// All of it has come.
     is_said: bool,
 }
@@ -212,20 +224,13 @@ impl Talk {
         self.answers.give_up_on_lost(self.given_ms());
     }
 
-    /// Asks for the answer that is due, if one is. `results_are_due` says whether functions are under way, whose
-    /// results are answered together.
-    pub(super) fn go_on(
-        &mut self,
-        settings: &SessionSettings,
-        agent_is_heard: bool,
-        results_are_due: bool,
-        out: &mut Actions,
-    ) {
+    /// Asks for the answer that is due, if one is.
+    pub(super) fn go_on(&mut self, settings: &SessionSettings, moment: Moment, out: &mut Actions) {
         let now_ms = self.given_ms();
         let circumstances = Circumstances {
-            caller_speaks: self.turns.speaks_since(now_ms).is_some(),
-            waits_for_agent: agent_is_heard && self.turns.wait_for_the_agent(),
-            results_are_due,
+            caller_is_busy: moment.keys_come || self.turns.speaks_since(now_ms).is_some(),
+            waits_for_agent: moment.agent_is_heard && self.turns.wait_for_the_agent(),
+            results_are_due: moment.results_are_due,
         };
         let Some(purpose) = self.answers.next(circumstances) else { return };
         // Behind a goodbye nothing else is said.
@@ -334,7 +339,7 @@ impl Talk {
 
     /// Begins the end of the call, which is said by then at the latest.
     pub(super) fn say_goodbye(&mut self, reason: EndReason, by: Instant, out: &mut Actions) {
-        self.goodbye = Some(Goodbye { reason, by, is_said: false });
+        self.goodbye = Some(Goodbye { reason, by, was_cut: false, is_said: false });
         self.answers.want(Purpose::Goodbye);
         self.cancel_what_is_under_way(out);
     }

@@ -1,6 +1,6 @@
 //! What a message of the server means for the session, and what it asks of the rest of the call.
 
-use super::{Goodbye, Session, Talk};
+use super::{Session, Talk};
 use crate::call::answers::{Debt, Purpose};
 use crate::call::io::{Actions, EndReason};
 use crate::call::turns::Verdict;
@@ -213,6 +213,17 @@ impl Talk {
         Heard::Nothing
     }
 
+    /// The goodbye has come to its end. One that was cut off is said once more: the caller is not listened to any more.
+    fn goodbye_ends(&mut self, is_cut: bool) {
+        let Some(goodbye) = &mut self.goodbye else { return };
+        if is_cut && !goodbye.was_cut {
+            goodbye.was_cut = true;
+            self.answers.want(Purpose::Goodbye);
+        } else {
+            goodbye.is_said = true;
+        }
+    }
+
     /// What comes of an answer.
     fn answer_event<'a>(&mut self, event: &'a ServerEvent<'a>, out: &mut Actions) -> Heard<'a> {
         let now_ms = self.given_ms();
@@ -249,10 +260,8 @@ impl Talk {
             ServerEvent::ResponseDone { response_id, number, status, detail } => {
                 let was_made = self.answers.is_being_made();
                 let purpose = self.answers.ends(response_id, *number);
-                if purpose == Some(Purpose::Goodbye)
-                    && let Some(goodbye) = &mut self.goodbye
-                {
-                    *goodbye = Goodbye { is_said: true, ..*goodbye };
+                if purpose == Some(Purpose::Goodbye) {
+                    self.goodbye_ends(&**status == "cancelled");
                 }
                 out.observe(Observation::ResponseDone {
                     status: Label::new(status),

@@ -60,7 +60,8 @@ impl Session {
     fn go_on(&mut self) {
         self.with(|talk, settings, out| {
             talk.give_up_on_lost();
-            talk.go_on(settings, false, false, out);
+            let moment = Moment { agent_is_heard: false, keys_come: false, results_are_due: false };
+            talk.go_on(settings, moment, out);
         });
     }
 
@@ -138,6 +139,22 @@ fn the_end_of_an_answer_that_was_asked_for_before_is_not_the_end_of_the_goodbye(
     session.server(NEXT_CREATED);
     session.server(NEXT_COMPLETED);
     assert_eq!(session.talk.has_said_goodbye(false), Some(EndReason::MaxDuration));
+}
+
+#[test]
+fn a_goodbye_that_the_caller_cut_off_in_its_first_moment_is_said_once_more() {
+    let mut session = Session::ready(BargeIn::On, true);
+    session.say_goodbye();
+    session.go_on();
+    // The caller had just begun to speak, and the server, which had heard that, stops it.
+    session.server(NEXT_CREATED);
+    session.server(r#"{"type":"response.done","response":{"id":"next","status":"cancelled"}}"#);
+    assert_eq!(session.talk.has_said_goodbye(false), None);
+    session.go_on();
+    assert_eq!(session.asks(), 2);
+    session.server(CREATED);
+    session.server(CANCELLED);
+    assert_eq!(session.talk.has_said_goodbye(false), Some(EndReason::MaxDuration), "but not for ever");
 }
 
 #[test]
