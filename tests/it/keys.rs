@@ -11,7 +11,6 @@ use ari_bridge_core::time::Duration;
 use ari_bridge_tests::measure;
 use ari_bridge_tests::scene::{Line, Scene, Stage};
 use ari_bridge_tests::speech::utterance;
-use serde_json::Value;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -48,11 +47,6 @@ fn answered(stage: Stage) -> Scene {
     scene
 }
 
-fn sent(scene: &Scene, kind: &str) -> Vec<Value> {
-    let events = scene.client_events.iter().map(|event| serde_json::from_str::<Value>(event).expect("JSON"));
-    events.filter(|event| event["type"] == kind).collect()
-}
-
 fn said(scene: &Scene, words: &str) -> bool {
     scene.said.iter().any(|said| said.text.contains(words))
 }
@@ -63,10 +57,10 @@ fn what_is_keyed_in_arrives_as_a_message_and_is_answered() {
         let mut scene = answered(stage(CallSettings { barge_in, ..CallSettings::default() }));
         scene.press(1, "4711#");
         scene.run_for(4 * SECOND);
-        let item = &sent(&scene, "conversation.item.create")[0]["item"];
+        let item = &scene.sent("conversation.item.create")[0]["item"];
         assert_eq!((&item["type"], &item["role"]), (&"message".into(), &"user".into()));
         assert!(item["content"][0]["text"].as_str().unwrap().contains("4711"));
-        assert_eq!(sent(&scene, "response.create").len(), 1);
+        assert_eq!(scene.sent("response.create").len(), 1);
         assert!(said(&scene, "4711"), "{:?}", scene.said);
         assert!(scene.record.iter().any(|(_, line)| *line == Line::Keys("4711".into())));
         assert!(scene.saw(|o| *o == Observation::KeyedIn { keys: 4 }), "without the keys themselves");
@@ -78,9 +72,9 @@ fn a_pause_ends_an_entry_too() {
     let mut scene = answered(stage(CallSettings::default()));
     scene.press(1, "12");
     scene.run_for(2 * SECOND);
-    assert!(sent(&scene, "conversation.item.create").is_empty());
+    assert!(scene.sent("conversation.item.create").is_empty());
     scene.run_for(2 * SECOND);
-    assert_eq!(sent(&scene, "conversation.item.create").len(), 1);
+    assert_eq!(scene.sent("conversation.item.create").len(), 1);
 }
 
 #[test]
@@ -114,7 +108,7 @@ fn an_answer_that_is_refused_because_of_another_is_asked_for_behind_it() {
         let refusals =
             scene.observations.iter().filter(|(_, o)| matches!(o, Observation::RealtimeError { .. }));
         assert_eq!(refusals.count(), 1, "{dialect:?}");
-        assert_eq!(sent(&scene, "response.create").len(), 2, "{dialect:?}: and once more");
+        assert_eq!(scene.sent("response.create").len(), 2, "{dialect:?}: and once more");
         let words: Vec<_> = scene.said.iter().map(|said| said.text.as_str()).collect();
         assert!(
             words.len() == 2 && words[0] == "Nothing." && words[1].contains("5)"),
@@ -132,10 +126,10 @@ fn a_caller_who_is_keying_something_in_is_not_answered_into() {
         .run_until("the goodbye", 6 * SECOND, |scene| scene.saw(|o| matches!(o, Observation::FirstAudio(_))));
     scene.run_for(SECOND / 4);
     scene.press(1, "12345");
-    assert!(sent(&scene, "response.create").is_empty(), "more keys may come");
+    assert!(scene.sent("response.create").is_empty(), "more keys may come");
     scene.press(1, "6#");
     scene.run_for(3 * SECOND);
-    assert_eq!((sent(&scene, "response.create").len(), scene.calls()), (1, 1));
+    assert_eq!((scene.sent("response.create").len(), scene.calls()), (1, 1));
     assert!(said(&scene, "123456"), "{:?}", scene.said);
 }
 
@@ -165,11 +159,11 @@ fn keys_and_speech_keep_their_order() {
         scene.run_for(SECOND);
         scene.press(1, "7#");
         assert!(
-            sent(&scene, "conversation.item.create").is_empty(),
+            scene.sent("conversation.item.create").is_empty(),
             "{barge_in:?}: the caller is in a sentence"
         );
         scene.run_for(7 * SECOND);
-        assert_eq!(sent(&scene, "conversation.item.create").len(), 1, "{barge_in:?}");
+        assert_eq!(scene.sent("conversation.item.create").len(), 1, "{barge_in:?}");
         assert!(said(&scene, "7"), "{barge_in:?}: {:?}", scene.said);
         // Keyed in first and then spoken: the keys are in the conversation when the turn is answered.
         let mut scene = answered(stage(CallSettings { barge_in, ..CallSettings::default() }));
@@ -235,7 +229,7 @@ fn an_idle_caller_is_asked_once_and_then_said_goodbye_to() {
     assert_eq!(scene.outcomes[0].ended, EndReason::CallerIdle);
     assert!(said(&scene, "say goodbye"), "{:?}", scene.said);
     assert!(scene.said.iter().all(|said| said.heard_ms == said.received_ms), "to the last word");
-    assert_eq!(sent(&scene, "response.create").len(), 2);
+    assert_eq!(scene.sent("response.create").len(), 2);
     assert_eq!(scene.state(1), Some(CallerState::Gone));
     // One who answers is not idle any more.
     let mut scene = answered(stage(call));
@@ -265,7 +259,7 @@ fn a_greeting_can_be_interrupted() {
     scene.run_for(8 * SECOND);
     let cut: Vec<_> = scene.said.iter().filter(|said| said.heard_ms < said.received_ms).collect();
     assert_eq!(cut.len(), 1, "{:?}", scene.said);
-    let truncation = &sent(&scene, "conversation.item.truncate")[0];
+    let truncation = &scene.sent("conversation.item.truncate")[0];
     assert_eq!(truncation["audio_end_ms"], cut[0].heard_ms);
     assert!(measure::find(scene.heard(1), &words).correlation > 0.9, "and the caller's turn is answered");
 }

@@ -12,7 +12,7 @@ use ari_bridge_core::sim::realtime::{
 use ari_bridge_core::time::Duration;
 use ari_bridge_tests::scene::{Line, Performance, Scene, Stage};
 use ari_bridge_tests::speech::utterance;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -62,14 +62,9 @@ fn asked(stage: Stage) -> Scene {
     scene
 }
 
-fn sent(scene: &Scene, kind: &str) -> Vec<Value> {
-    let events = scene.client_events.iter().map(|event| serde_json::from_str::<Value>(event).expect("JSON"));
-    events.filter(|event| event["type"] == kind).collect()
-}
-
 /// The outputs that the model was told.
 fn outputs(scene: &Scene) -> Vec<String> {
-    let items = sent(scene, "conversation.item.create");
+    let items = scene.sent("conversation.item.create");
     items.iter().filter_map(|event| event["item"]["output"].as_str().map(str::to_owned)).collect()
 }
 
@@ -92,7 +87,7 @@ fn a_function_is_performed_and_its_result_answered_once() {
     scene.run_for(8 * SECOND);
     assert_eq!(scene.performed, [("look_up".to_owned(), r#"{"what":"hours"}"#.to_owned())]);
     assert_eq!(outputs(&scene), [r#"{"from":9,"to":17}"#]);
-    assert_eq!(sent(&scene, "response.create").len(), 1);
+    assert_eq!(scene.sent("response.create").len(), 1);
     let lines: Vec<_> = scene.record.iter().map(|(_, line)| line.clone()).collect();
     assert!(
         lines.contains(&Line::Agent("One moment.".into()))
@@ -120,7 +115,7 @@ fn parallel_calls_are_answered_together_when_the_last_result_is_there() {
     let last_output = events.iter().rposition(|event| event.contains("function_call_output"));
     let create = events.iter().position(|event| event.contains("response.create"));
     assert!(create > last_output, "the answer is asked for behind the last result");
-    assert_eq!(sent(&scene, "response.create").len(), 1);
+    assert_eq!(scene.sent("response.create").len(), 1);
     no_error(&scene);
 }
 
@@ -208,7 +203,7 @@ fn the_agent_hangs_up_when_its_last_word_was_heard() {
     scene.run_for(SECOND);
     assert_eq!(scene.state(1), Some(CallerState::Gone), "hung up");
     assert_eq!((scene.asterisk.channel_count(), scene.asterisk.bridge_count()), (0, 0));
-    assert!(outputs(&scene).is_empty() && sent(&scene, "response.create").is_empty());
+    assert!(outputs(&scene).is_empty() && scene.sent("response.create").is_empty());
 }
 
 #[test]
@@ -276,7 +271,7 @@ fn without_a_place_or_with_hanging_up_forbidden_the_model_is_not_told_of_either(
     set.call.transfers.clear();
     set.call.hang_up = false;
     let scene = asked(set);
-    let update = &sent(&scene, "session.update")[0];
+    let update = &scene.sent("session.update")[0];
     let names: Vec<_> =
         update["session"]["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
     assert_eq!(names, ["look_up"]);
@@ -345,7 +340,7 @@ fn a_tool_of_an_mcp_server_is_called_by_the_server_and_answered_when_it_is_asked
         .collect();
     assert_eq!(told.len(), 3, "listed, called, answered: {told:?}");
     assert!(scene.said.iter().any(|said| said.text == "There are seven."), "{:?}", scene.said);
-    assert_eq!(sent(&scene, "response.create").len(), 1);
+    assert_eq!(scene.sent("response.create").len(), 1);
     no_error(&scene);
 }
 
@@ -355,7 +350,7 @@ fn a_tool_that_must_be_approved_is_asked_for_and_declined_without_anybody_to_ask
         let mut scene = asked(Stage { functions, ..with_stock(Approval::Always) });
         scene.run_for(8 * SECOND);
         assert_eq!(scene.performed[0].0, "stock/count");
-        let answer = &sent(&scene, "conversation.item.create")[0]["item"];
+        let answer = &scene.sent("conversation.item.create")[0]["item"];
         assert_eq!(
             (&answer["type"], &answer["approve"]),
             (&"mcp_approval_response".into(), &approved.into())

@@ -7,7 +7,6 @@ use ari_bridge_core::time::Duration;
 use ari_bridge_tests::measure;
 use ari_bridge_tests::scene::{Scene, Stage};
 use ari_bridge_tests::speech::utterance;
-use serde_json::Value;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -34,11 +33,6 @@ fn greeting_from_afar(barge_in: BargeIn, interrupt_response: bool, caller: &[i16
     scene
 }
 
-fn client_events(scene: &Scene, kind: &str) -> Vec<Value> {
-    let events = scene.client_events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
-    events.filter(|event| event["type"] == kind).collect()
-}
-
 fn barge_ins(scene: &Scene) -> usize {
     scene.observations.iter().filter(|(_, o)| matches!(o, Observation::BargeIn { .. })).count()
 }
@@ -54,8 +48,8 @@ fn on_the_first_sound_interrupts_and_the_server_does_the_rest() {
     scene.speak(1);
     scene.run_for(SECOND);
     assert_eq!(barge_ins(&scene), 1);
-    assert_eq!(client_events(&scene, "conversation.item.truncate").len(), 1);
-    assert_eq!(client_events(&scene, "response.cancel").len(), 0, "the server has stopped by itself");
+    assert_eq!(scene.sent("conversation.item.truncate").len(), 1);
+    assert_eq!(scene.sent("response.cancel").len(), 0, "the server has stopped by itself");
     assert!(scene.saw(
         |o| matches!(o, Observation::ResponseDone { detail, .. } if detail.as_str() == "turn_detected")
     ));
@@ -66,7 +60,7 @@ fn on_a_server_that_does_not_stop_by_itself_is_told_to() {
     let mut scene = greeting(BargeIn::On, false, &utterance(1, 2.0));
     scene.speak(1);
     scene.run_for(SECOND);
-    assert_eq!((barge_ins(&scene), client_events(&scene, "response.cancel").len()), (1, 1));
+    assert_eq!((barge_ins(&scene), scene.sent("response.cancel").len()), (1, 1));
     scene.run_for(6 * SECOND);
     let found = measure::find(scene.heard(1), &utterance(1, 2.0));
     assert!(found.correlation > 0.8, "and answers the turn: {found:?}");
@@ -82,8 +76,8 @@ fn guarded_the_caller_still_interrupts_and_is_answered() {
     let mut scene = greeting(BargeIn::Guarded, true, &said);
     scene.speak(1);
     scene.run_for(SECOND);
-    assert_eq!((barge_ins(&scene), client_events(&scene, "response.cancel").len()), (1, 1));
-    assert_eq!(client_events(&scene, "conversation.item.truncate").len(), 1);
+    assert_eq!((barge_ins(&scene), scene.sent("response.cancel").len()), (1, 1));
+    assert_eq!(scene.sent("conversation.item.truncate").len(), 1);
     scene.run_for(6 * SECOND);
     let found = measure::find(scene.heard(1), &said);
     assert!(found.correlation > 0.8, "{found:?}");
@@ -96,12 +90,12 @@ fn guarded_the_agents_own_echo_interrupts_nobody_and_is_not_answered() {
     scene.speak(1);
     scene.run_for(2 * SECOND);
     assert!(scene.saw(|o| *o == Observation::SpeechStarted), "the server takes it for a caller");
-    let answers = client_events(&scene, "response.create").len();
+    let answers = scene.sent("response.create").len();
     scene.run_for(6 * SECOND);
     assert_eq!(barge_ins(&scene), 0);
     assert!(scene.saw(|o| *o == Observation::EchoIgnored));
-    assert_eq!(client_events(&scene, "response.create").len(), answers, "it is not answered");
-    assert_eq!(client_events(&scene, "conversation.item.delete").len(), 1, "and taken back");
+    assert_eq!(scene.sent("response.create").len(), answers, "it is not answered");
+    assert_eq!(scene.sent("conversation.item.delete").len(), 1, "and taken back");
 }
 
 #[test]
@@ -123,7 +117,7 @@ fn off_the_agent_ends_what_it_says_and_then_answers() {
     scene.speak(1);
     scene.run_for(9 * SECOND);
     assert_eq!(barge_ins(&scene), 0);
-    assert!(client_events(&scene, "conversation.item.truncate").is_empty());
+    assert!(scene.sent("conversation.item.truncate").is_empty());
     let greeting = measure::find(scene.heard(1), &said);
     assert!(greeting.correlation > 0.8, "the caller's turn was answered: {greeting:?}");
     let whole = scene.said.iter().find(|said| said.text == "Ding, dong.").expect("the greeting was said");
@@ -153,7 +147,7 @@ fn guarded_a_short_word_interrupts_and_is_answered_however_far_away_the_server_i
             assert!(scene.saw(|o| *o == Observation::SpeechStarted), "{name}: the server hears it");
             assert!(!scene.saw(|o| *o == Observation::EchoIgnored), "{name}: it is no echo");
             assert_eq!(barge_ins(&scene), 1, "{name}");
-            assert_eq!(client_events(&scene, "response.create").len(), 2, "{name}: the greeting, the answer");
+            assert_eq!(scene.sent("response.create").len(), 2, "{name}: the greeting, the answer");
         }
     }
 }
@@ -175,7 +169,7 @@ fn off_a_caller_who_goes_on_speaking_is_not_answered_into() {
     let (Some(begins), Some(ends)) = (begins.last(), ends.last()) else { panic!("the caller was not heard") };
     let greeting_ends = scene.datagrams.iter().map(|(at, _)| *at).take_while(|at| at < ends).last();
     assert!(greeting_ends.is_some_and(|at| at < *begins + 5 * SECOND), "nothing was said over the caller");
-    assert!(client_events(&scene, "response.create").len() >= 2, "who is answered afterwards");
+    assert!(scene.sent("response.create").len() >= 2, "who is answered afterwards");
 }
 
 #[test]
@@ -184,5 +178,5 @@ fn off_the_agents_own_echo_is_not_answered_either() {
     scene.speak(1);
     scene.run_for(9 * SECOND);
     assert!(scene.saw(|o| *o == Observation::EchoIgnored));
-    assert_eq!(client_events(&scene, "response.create").len(), 1, "the greeting, and no other");
+    assert_eq!(scene.sent("response.create").len(), 1, "the greeting, and no other");
 }

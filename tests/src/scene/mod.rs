@@ -240,6 +240,17 @@ impl Scene {
         self.callers[&caller].heard()
     }
 
+    /// What the bridge sent to Realtime servers of this type.
+    ///
+    /// # Panics
+    ///
+    /// If it sent something that is not JSON.
+    #[must_use]
+    pub fn sent(&self, kind: &str) -> Vec<serde_json::Value> {
+        let events = self.client_events.iter().map(|event| serde_json::from_str(event).expect("JSON"));
+        events.filter(|event: &serde_json::Value| event["type"] == kind).collect()
+    }
+
     /// How many calls are under way.
     #[must_use]
     pub fn calls(&self) -> usize {
