@@ -2,7 +2,9 @@
 
 use ari_bridge_core::http;
 use ari_bridge_core::sim::Next;
-use ari_bridge_core::sim::realtime::{Actions, Agent, Input, Output, Parrot, Realtime, Settings};
+use ari_bridge_core::sim::realtime::{
+    Actions, Agent, Input, Output, Parrot, Realtime, Settings, check_client_message,
+};
 use smol::{Async, Executor};
 use std::collections::BTreeMap;
 use std::io;
@@ -175,6 +177,8 @@ impl Session {
     }
 
     fn note(&self, text: &[u8]) {
+        // The machine answers what no server would take with an `error`, which a test may overlook.
+        debug_assert_eq!(check_client_message(self.hub.settings.dialect, text), Ok(()));
         let head = text.get(..TYPE_WITHIN).unwrap_or(text);
         let seen = &mut lock(&self.hub.state).seen;
         if head.windows(b"buffer.append".len()).any(|window| window == b"buffer.append") {

@@ -7,7 +7,7 @@ use ari_bridge_core::call::{self, IoFault};
 use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId};
 use ari_bridge_core::realtime::Dialect;
 use ari_bridge_core::sim::asterisk as pbx;
-use ari_bridge_core::sim::realtime::{Agent, Parrot, Realtime, check_client_event};
+use ari_bridge_core::sim::realtime::{Agent, Parrot, Realtime, check_client_message};
 use ari_bridge_core::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -80,9 +80,8 @@ impl Scene {
             self.model_audio.extend(BASE64_STANDARD.decode(audio).expect("an append is base64"));
             self.audio_sent += Duration::from_millis(audio.len() as u64 / 64);
         } else {
-            let event = serde_json::from_str(text).expect("what is sent is JSON");
-            check_client_event(self.stage.call.session.dialect, &event)
-                .unwrap_or_else(|why| panic!("{why}: {text}"));
+            let dialect = self.stage.call.session.dialect;
+            check_client_message(dialect, text.as_bytes()).unwrap_or_else(|why| panic!("{why}: {text}"));
             self.client_events.push(text.to_owned());
         }
         self.send(Parcel::Server(call, text.as_bytes().to_vec()));

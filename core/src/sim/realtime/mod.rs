@@ -22,7 +22,7 @@ mod speech;
 mod tests;
 
 pub use agent::{Agent, Answer, FunctionCall, McpCall, Parrot, Prompt, Script, Speech, two_tones};
-pub use schema::check_client_event;
+pub use schema::{check_client_event, check_client_message};
 
 use super::Next;
 use crate::actions::Span;

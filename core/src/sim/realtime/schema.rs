@@ -40,6 +40,16 @@ pub fn check_client_event(dialect: Dialect, event: &Value) -> Result<(), String>
     }
 }
 
+/// The same of a message as it is sent.
+///
+/// # Errors
+///
+/// What is wrong, and where.
+pub fn check_client_message(dialect: Dialect, message: &[u8]) -> Result<(), String> {
+    let event = serde_json::from_slice(message).map_err(|error| error.to_string())?;
+    check_client_event(dialect, &event)
+}
+
 /// The type of an event that has the shape it must have.
 pub(super) fn check_event(dialect: Dialect, event: &Map<String, Value>) -> Result<&str, Refusal> {
     let Some(kind) = event.get("type").and_then(Value::as_str) else { return Err(Refusal::missing("type")) };
