@@ -118,6 +118,19 @@ fn an_answer_that_is_refused_because_of_another_is_asked_for_behind_it() {
 }
 
 #[test]
+fn an_answer_that_begins_between_two_keys_is_silenced_by_the_second() {
+    let mut scene = answered(stage(CallSettings::default()));
+    scene.press(1, "1");
+    // The server begins to speak by itself.
+    scene.forge_client_event(br#"{"type":"response.create"}"#);
+    scene.run_until("it is heard", SECOND, |scene| !scene.datagrams.is_empty());
+    scene.press(1, "2#");
+    scene.run_for(4 * SECOND);
+    assert!(scene.saw(|o| matches!(o, Observation::BargeIn { .. })));
+    assert!(said(&scene, "12)"), "{:?}", scene.said);
+}
+
+#[test]
 fn a_caller_who_is_keying_something_in_is_not_answered_into() {
     // The first key cuts off a goodbye; that the caller stays is told to the agent, who answers when all keys are there.
     let mut scene = answered(Stage { agent: Some(Box::new(Leaves)), ..stage(CallSettings::default()) });

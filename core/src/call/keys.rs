@@ -18,10 +18,8 @@ const MAX_JOINED: usize = 256;
 pub(super) enum Press {
     /// It is no key.
     None,
-    /// It begins an entry.
-    Begins,
-    /// It goes on with one.
-    GoesOn,
+    /// It belongs to an entry.
+    Key,
     /// It acts by itself: the caller goes to this place.
     Hot(usize),
 }
@@ -68,7 +66,7 @@ impl Keys {
         if ends || entry.keys.len() >= MAX_KEYS {
             self.complete();
         }
-        if begins { Press::Begins } else { Press::GoesOn }
+        Press::Key
     }
 
     /// The pause is over, if it is.
@@ -163,8 +161,8 @@ mod tests {
         let mut keys = keys();
         assert_eq!(keys.press(Instant::START, "0", 0), Press::Hot(7));
         assert!(!keys.is_busy());
-        assert_eq!(keys.press(Instant::START, "1", 0), Press::Begins);
-        assert_eq!(keys.press(Instant::START, "0", 0), Press::GoesOn);
+        assert_eq!(keys.press(Instant::START, "1", 0), Press::Key);
+        assert_eq!(keys.press(Instant::START, "0", 0), Press::Key);
         keys.press(Instant::START, "#", 0);
         assert_eq!(keys.take(None).as_deref(), Some("10"));
     }

@@ -361,10 +361,10 @@ impl Call {
                 out.observe(Observation::HotKey);
                 self.leave(Leaving::Transfer(place), now, out);
             }
-            Press::Begins if self.voice.is_playing() && self.talk.can_be_interrupted() => {
+            Press::Key if self.voice.is_playing() && self.talk.can_be_interrupted() => {
                 self.interrupt(true, out);
             }
-            Press::Begins | Press::GoesOn | Press::None => {}
+            Press::Key | Press::None => {}
         }
         Ok(())
     }
