@@ -205,7 +205,11 @@ pub(crate) fn realtime_target(config: &Config, tls: Arc<ClientConfig>) -> Target
         port: realtime.url.port,
         host_header: realtime.url.host_header(),
         path: realtime.request_target(),
-        headers: realtime.request_headers().into_iter().filter_map(header).collect(),
+        headers: realtime
+            .request_headers(config.call.session.dialect)
+            .into_iter()
+            .filter_map(header)
+            .collect(),
         proxy: realtime.proxy.as_ref().map(|proxy| Proxy {
             host: proxy.host.clone(),
             port: proxy.port,

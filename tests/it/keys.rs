@@ -186,12 +186,7 @@ fn keys_and_speech_keep_their_order() {
         scene.press(1, "#");
         scene.run_for(6 * SECOND);
         assert!(said(&scene, "8) turn: true"), "{barge_in:?}: one answer to both: {:?}", scene.said);
-        let told: Vec<_> = scene
-            .observations
-            .iter()
-            .filter(|(_, o)| o.severity() > ari_bridge_core::observe::Severity::Count)
-            .map(|(at, o)| format!("{at} {o}"))
-            .collect();
+        let told = scene.told();
         assert!(
             !scene.saw(|o| matches!(o, Observation::RealtimeError { .. })),
             "{barge_in:?} {told:#?} {:#?}",
@@ -315,12 +310,7 @@ fn every_dialect_carries_a_call() {
         scene.speak(1);
         scene.run_for(7 * SECOND);
         let found = measure::find(scene.heard(1), &words);
-        let told: Vec<_> = scene
-            .observations
-            .iter()
-            .filter(|(_, o)| o.severity() > ari_bridge_core::observe::Severity::Count)
-            .map(|(at, o)| format!("{at} {o}"))
-            .collect();
+        let told = scene.told();
         assert!(found.correlation > 0.9, "{dialect:?}: {found:?} {told:#?} {:#?}", scene.client_events);
         // An interruption, too.
         scene.speak(1);

@@ -397,12 +397,7 @@ fn a_caller_who_begins_to_speak_before_the_answer_to_a_result_begins_is_neither_
             scene.run_for(Duration::from_millis(spoken_ms));
             scene.speak(1);
             scene.run_for(7 * SECOND);
-            let told: Vec<_> = scene
-                .observations
-                .iter()
-                .filter(|(_, o)| o.severity() > ari_bridge_core::observe::Severity::Count)
-                .map(|(at, o)| format!("{at} {o}"))
-                .collect();
+            let told = scene.told();
             let name = format!("{interrupt_response}, {spoken_ms} ms");
             assert_eq!(scene.calls(), 1, "{name}: the caller spoke on: {:?} {told:#?}", scene.said);
             assert!(

@@ -247,9 +247,8 @@ impl Answers {
         }
         let is_other = !response_id.is_empty() && !self.response.is_empty() && self.response != response_id;
         if self.is_active && !is_other {
-            self.is_active = false;
             self.ended.clone_from(&self.response);
-            self.owed.retain(|owed| !owed.is_in_doubt);
+            self.is_over();
             return self.purpose.take();
         }
         if response_id.len() <= MAX_RESPONSE_ID_BYTES {
@@ -259,6 +258,12 @@ impl Answers {
         self.expected_ms = None;
         self.settle(ours, true);
         ours.map(|asked| asked.purpose)
+    }
+
+    /// Nothing more comes of the one that is being made. No refusal has come, so it was the one that was asked for.
+    fn is_over(&mut self) {
+        self.is_active = false;
+        self.owed.retain(|owed| !owed.is_in_doubt);
     }
 
     /// The one that has just ended, which was made for this reason, has failed: it is asked for again after a pause, but
@@ -310,8 +315,7 @@ impl Answers {
         let is_lost = |since: u64| now_ms.saturating_sub(since) > LOST_ANSWER_MS;
         self.expected_ms.take_if(|since| now_ms.saturating_sub(*since) > BEGINS_WITHIN_MS);
         if self.is_active && is_lost(self.seen_ms) {
-            self.is_active = false;
-            self.owed.retain(|owed| !owed.is_in_doubt);
+            self.is_over();
         }
         if self.asked.take_if(|asked| is_lost(asked.at_ms)).is_some() {
             self.owed.retain(|owed| owed.tries < MAX_TRIES);

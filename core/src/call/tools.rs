@@ -245,9 +245,8 @@ impl Tools {
             _ => None,
         });
         let function = named.ok_or(ToolFault::Unknown)?;
-        // A function without parameters is called with nothing, or with an empty object.
-        let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
-        let arguments: Value = serde_json::from_str(arguments).map_err(|_| ToolFault::NotAnObject)?;
+        let arguments: Value =
+            serde_json::from_str(or_empty(arguments)).map_err(|_| ToolFault::NotAnObject)?;
         let fields = arguments.as_object().ok_or(ToolFault::NotAnObject)?;
         if !schema::fits(&function.parameters, &arguments) {
             return Err(ToolFault::DoesNotFit);
@@ -302,8 +301,7 @@ impl Tools {
             name: name.to_owned(),
             since: now,
         });
-        let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
-        let (name, arguments) = (put(name, out), put(arguments, out));
+        let (name, arguments) = (put(name, out), put(or_empty(arguments), out));
         out.push(Action::Tool { id, asks, name, arguments, timeout: self.timeout });
     }
 
@@ -382,6 +380,11 @@ impl Tools {
         out.observe(Observation::StaysOnTheLine);
         self.answer(call_id, name, &error("the caller spoke on and is still on the line"), talk, out);
     }
+}
+
+/// A function without parameters is called with nothing, or with an empty object.
+fn or_empty(arguments: &str) -> &str {
+    if arguments.trim().is_empty() { "{}" } else { arguments }
 }
 
 /// What the model is told of something that went wrong.

@@ -60,9 +60,6 @@ pub struct AriConfig {
 /// How the Realtime server is reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RealtimeConfig {
-    /// How it wants to be spoken to: the same as in the settings of the session. Here it decides how the key is
-    /// told.
-    pub dialect: Dialect,
     /// The server.
     pub url: Endpoint,
     /// The model.
@@ -124,6 +121,7 @@ impl Config {
             }
         };
         let Self { call, ari, realtime, rtp, .. } = self;
+        let dialect = call.session.dialect;
         let plain = |url: &Endpoint| !url.tls && !url.is_loopback();
         warn(
             plain(&realtime.url),
@@ -145,11 +143,11 @@ impl Config {
             "OPENAI_REALTIME_URL names a model; it is used, and OPENAI_MODEL is not",
         );
         warn(
-            realtime.dialect == Dialect::OpenAi && realtime.is_azure(),
+            dialect == Dialect::OpenAi && realtime.is_azure(),
             "OPENAI_REALTIME_URL is a server of Azure's: REALTIME_DIALECT=azure may be meant, or the key is not told as it wants it",
         );
         warn(
-            realtime.dialect == Dialect::Azure && realtime.in_query("api-version").is_some(),
+            dialect == Dialect::Azure && realtime.in_query("api-version").is_some(),
             "OPENAI_REALTIME_URL has an api-version: Azure's GA interface answers 401 to it",
         );
         let server_idle = match &call.session.turn_detection {
@@ -218,11 +216,11 @@ impl RealtimeConfig {
         format!("{scheme}://{}{}", self.url.authority(), self.request_target())
     }
 
-    /// The headers that the server wants beside those of the upgrade: the key, and those that the operator gave.
-    /// A header of the operator's that is the key's own takes its place.
+    /// The headers that the server wants beside those of the upgrade: the key, as its dialect has it, and those that
+    /// the operator gave. A header of the operator's that is the key's own takes its place.
     #[must_use]
-    pub fn request_headers(&self) -> Vec<(String, Secret)> {
-        let (name, value) = match self.dialect {
+    pub fn request_headers(&self, dialect: Dialect) -> Vec<(String, Secret)> {
+        let (name, value) = match dialect {
             Dialect::Azure => ("api-key", self.api_key.clone()),
             Dialect::OpenAi | Dialect::Xai | Dialect::Beta | Dialect::Qwen => {
                 // RFC 6750 §2.1.

@@ -44,7 +44,8 @@ fn the_model_goes_into_the_query() {
 }
 
 fn headers(set: &[(&str, &str)]) -> Vec<String> {
-    let headers = with(set).realtime.request_headers();
+    let config = with(set);
+    let headers = config.realtime.request_headers(config.call.session.dialect);
     headers.iter().map(|(name, value)| format!("{name}: {}", value.expose())).collect()
 }
 

@@ -12,7 +12,7 @@ pub use stage::{Performance, Stage};
 
 use ari_bridge_core::call::{self, Call, IoFault, Origin, Outcome, Record, Start};
 use ari_bridge_core::id::{CallId, InstanceNonce, LegId, LinkId, RequestId};
-use ari_bridge_core::observe::{Observation, TurnLatency};
+use ari_bridge_core::observe::{Observation, Severity, TurnLatency};
 use ari_bridge_core::settings::SwitchboardSettings;
 use ari_bridge_core::sim::asterisk::{self as pbx, Asterisk, CallerState};
 use ari_bridge_core::sim::caller::Caller;
@@ -284,18 +284,16 @@ impl Scene {
     pub fn run_until(&mut self, what: &str, limit: Duration, done: impl Fn(&Self) -> bool) {
         let until = self.now + limit;
         while !done(self) {
-            assert!(self.now < until, "{what}: not within {limit:?}; last seen {:#?}", self.tail());
+            assert!(self.now < until, "{what}: not within {limit:?}; last seen {:#?}", tail(&self.told()));
             self.run_for(Duration::from_millis(10));
         }
     }
 
-    fn tail(&self) -> Vec<String> {
-        let told = self
-            .observations
-            .iter()
-            .filter(|(_, o)| o.severity() > ari_bridge_core::observe::Severity::Count);
-        let lines: Vec<_> = told.map(|(at, o)| format!("{at} {o}")).collect();
-        lines.into_iter().rev().take(12).rev().collect()
+    /// All that a log would hold, a line each.
+    #[must_use]
+    pub fn told(&self) -> Vec<String> {
+        let told = self.observations.iter().filter(|(_, o)| o.severity() > Severity::Count);
+        told.map(|(at, o)| format!("{at} {o}")).collect()
     }
 
     fn next_event(&self) -> Option<Instant> {
@@ -508,6 +506,11 @@ impl Scene {
         };
         self.record.push((self.now, line));
     }
+}
+
+/// The last dozen lines.
+fn tail(lines: &[String]) -> &[String] {
+    &lines[lines.len().saturating_sub(12)..]
 }
 
 /// Time only moves forward, by a nanosecond at least.

@@ -31,14 +31,7 @@ pub(super) fn realtime(reader: &mut Reader<'_>, dialect: Option<Dialect>) -> Opt
     let proxy = proxy(reader);
     let (url, proxy) = (url?, proxy?);
     let proxy = proxy.filter(|_| url.tls && !url.is_loopback());
-    Some(RealtimeConfig {
-        dialect: dialect?,
-        url,
-        model: model?,
-        api_key: api_key?,
-        headers: headers?,
-        proxy,
-    })
+    Some(RealtimeConfig { url, model: model?, api_key: api_key?, headers: headers?, proxy })
 }
 
 /// `None` is a fault, `Some(None)` no proxy.

@@ -111,7 +111,7 @@ fn every_setting_reaches_its_place() {
     assert_eq!(session.turn_detection, TurnDetection::Server(vad));
     assert_eq!(session.instructions.as_deref(), Some("Be brief.\nBe kind."));
     assert_eq!(session.greeting.as_deref(), Some("Hello!"));
-    assert_eq!((session.dialect, config.realtime.dialect), (Dialect::Xai, Dialect::Xai));
+    assert_eq!(session.dialect, Dialect::Xai);
     assert_eq!((session.speed, session.interrupt_response), (Some(1.25), false));
     assert_eq!(session.noise_reduction, Some(NoiseReduction::NearField));
     let (model, language) = ("gpt-realtime-whisper".to_owned(), Some("de".to_owned()));
