@@ -234,6 +234,9 @@ impl Metrics {
             | Observation::SpeechStarted
             | Observation::SpeechStopped
             | Observation::ResponseDone { .. }
+            | Observation::Used { .. }
+            | Observation::Recovery(_)
+            | Observation::Guard(_)
             | Observation::PlayoutFullBegan
             | Observation::HotKey
             | Observation::StaysOnTheLine

@@ -41,11 +41,15 @@ pub enum EndReason {
     RealtimeRefused,
     /// The Realtime side could not be reached, or broke off.
     RealtimeLost,
+    /// The caller spoke, and nothing happened for too long.
+    DeadAir,
+    /// The agent's answers failed again and again.
+    AnswersFailed,
 }
 
 impl EndReason {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::CallerHungUp,
         Self::AgentHungUp,
         Self::Transferred,
@@ -57,9 +61,18 @@ impl EndReason {
         Self::MediaFault,
         Self::RealtimeRefused,
         Self::RealtimeLost,
+        Self::DeadAir,
+        Self::AnswersFailed,
     ];
 
-    /// The value of the label `status` in the metrics.
+    /// Whether it is the Realtime side's.
+    #[must_use]
+    pub const fn is_of_realtime(self) -> bool {
+        matches!(self, Self::RealtimeRefused | Self::RealtimeLost | Self::DeadAir | Self::AnswersFailed)
+    }
+
+    /// The value of the label `status` in the metrics, and of `ARI_BRIDGE_STATUS` on a channel that goes on in the
+    /// dialplan.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -74,6 +87,8 @@ impl EndReason {
             Self::MediaFault => "media_fault",
             Self::RealtimeRefused => "realtime_refused",
             Self::RealtimeLost => "realtime_lost",
+            Self::DeadAir => "dead_air",
+            Self::AnswersFailed => "answers_failed",
         }
     }
 }
@@ -92,6 +107,8 @@ impl fmt::Display for EndReason {
             Self::MediaFault => "no media socket could be had",
             Self::RealtimeRefused => "the Realtime side refused the session",
             Self::RealtimeLost => "the Realtime side could not be reached or broke off",
+            Self::DeadAir => "the caller spoke and nothing happened",
+            Self::AnswersFailed => "the agent's answers failed again and again",
         })
     }
 }

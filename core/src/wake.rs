@@ -21,6 +21,16 @@ pub enum Wake {
     Idle,
     /// Peer: whether the caller is still there is to be asked again.
     Look,
+    /// Peer: an answer that failed may be asked for again.
+    Again,
+    /// Peer: nothing has happened since the caller spoke.
+    DeadAir,
+    /// Peer: a Realtime session is to be opened, to be given up, or to be replaced.
+    Session,
+    /// Peer: the caller is to hear that something goes on.
+    Filler,
+    /// Peer: the last prompt takes too long.
+    Parting,
     /// Peer: a clean-up request is to be repeated.
     CleanUp,
 }

@@ -22,6 +22,7 @@ use crate::mailbox::{Mailbox, Post};
 use crate::ready::Source;
 use crate::requests::{Reply, Request};
 use crate::shared::Shared;
+use crate::switchboard::Notice;
 use crate::tool::{ToolAnswer, ToolCall};
 
 /// How many turns a call takes before other calls get theirs. In a turn each source gives one input at most.
@@ -72,6 +73,7 @@ impl Machine {
 pub(crate) struct Driver {
     id: CallId,
     shared: Arc<Shared>,
+    switchboard: Post<Notice>,
     post: Post<Letter>,
     mailbox: Mailbox<Letter>,
     machine: Machine,
@@ -90,6 +92,7 @@ impl Driver {
     pub(crate) fn new(
         shared: Arc<Shared>,
         start: Start<'_>,
+        switchboard: Post<Notice>,
         post: Post<Letter>,
         mailbox: Mailbox<Letter>,
     ) -> Self {
@@ -98,6 +101,7 @@ impl Driver {
         Self {
             id: start.ids.call,
             shared,
+            switchboard,
             post,
             mailbox,
             machine: Machine { call, clock, out, next },
@@ -226,10 +230,7 @@ impl Driver {
             let id = link.id;
             match link.poll_event(&mut self.link_source.context()) {
                 Poll::Pending => continue,
-                Poll::Ready(LinkEvent::Alive) => {
-                    any = true;
-                    continue;
-                }
+                Poll::Ready(LinkEvent::Alive) => self.machine.step(Input::RealtimePong { link: id }),
                 Poll::Ready(LinkEvent::Up) => self.machine.step(Input::RealtimeUp { link: id }),
                 Poll::Ready(LinkEvent::Message(bytes)) => {
                     self.machine.step(Input::Realtime { link: id, bytes: &bytes })
@@ -287,6 +288,13 @@ impl Driver {
                         self.link_source.wake();
                     }
                 }
+                Action::PingRealtime { link } => {
+                    if let Some(link) = self.links.iter_mut().find(|l| l.id == link)
+                        && link.ping(&mut self.link_source.context())
+                    {
+                        self.link_source.wake();
+                    }
+                }
                 Action::CloseRealtime { link, code } => self.close_realtime(link, code),
                 Action::Tool { id, asks, name, arguments, timeout } => {
                     let call = ToolCall {
@@ -299,6 +307,7 @@ impl Driver {
                     self.shared.call_tool(call, ToolAnswer::new(self.post.clone(), id));
                 }
                 Action::Record(record) => self.shared.record(self.id, &record, &out),
+                Action::Tell(news) => self.switchboard.send(Notice::CallTold(self.id, news)),
                 Action::Observe(observation) => self.shared.observe(Some(self.id), &observation),
                 Action::Finish(outcome) => self.outcome = Some(outcome),
             }

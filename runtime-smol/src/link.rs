@@ -31,7 +31,7 @@ enum State {
 /// What came of a poll.
 pub(crate) enum LinkEvent {
     Up,
-    /// A ping or a pong: nothing to tell, but a turn, so that a flood of them cannot hold the executor.
+    /// A ping or a pong.
     Alive,
     Message(async_tungstenite::tungstenite::Bytes),
     Down(Down),
@@ -107,6 +107,18 @@ impl Link {
     pub(crate) fn send(&mut self, cx: &mut Context<'_>, text: &[u8]) -> bool {
         let State::Open(socket) = &mut self.state else { return false };
         match socket.send(cx, text) {
+            Ok(()) => false,
+            Err(fault) => {
+                self.state = State::Failed(fault);
+                true
+            }
+        }
+    }
+
+    /// Sends a ping; whatever goes wrong comes out of the next poll. Returns whether a poll is due.
+    pub(crate) fn ping(&mut self, cx: &mut Context<'_>) -> bool {
+        let State::Open(socket) = &mut self.state else { return false };
+        match socket.ping(cx) {
             Ok(()) => false,
             Err(fault) => {
                 self.state = State::Failed(fault);

@@ -1,7 +1,7 @@
 //! The driver of the switchboard: one task that owns the event socket of ARI and knows where every call's
 //! mailbox is. It never waits for a call, because Asterisk cuts off a client that reads slowly.
 
-use ari_bridge_core::call::{LinkState, Method, Origin, Outcome, Start, StopReason};
+use ari_bridge_core::call::{LinkState, Method, News, Origin, Outcome, Start, StopReason};
 use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LinkId, RequestId};
 use ari_bridge_core::switchboard::{Action, Actions, Input, Next, Switchboard};
 use ari_bridge_core::time::UtcNanos;
@@ -35,6 +35,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) enum Notice {
     Reply(RequestId, Reply),
+    CallTold(CallId, News),
     CallFinished(CallId, Outcome),
     CallPanicked(CallId),
     Drain,
@@ -149,6 +150,7 @@ impl Driver {
         match notice {
             Notice::Reply(id, Ok((status, body))) => self.step(Input::AriReply { id, status, body: &body }),
             Notice::Reply(id, Err(fault)) => self.step(Input::AriFailed { id, fault }),
+            Notice::CallTold(call, news) => self.step(Input::CallTold { call, news }),
             Notice::CallFinished(call, outcome) => {
                 self.calls.remove(&call);
                 self.step(Input::CallFinished { call, outcome });
@@ -237,6 +239,7 @@ impl Driver {
         let (post, letters) = mailbox();
         self.calls.insert(call, post.clone());
         let (shared, home) = (self.shared.clone(), self.post.clone());
+        let switchboard = self.post.clone();
         let run = async move {
             let start = Start {
                 ids,
@@ -246,7 +249,7 @@ impl Driver {
                 media: shared.config.media,
                 origin: Origin::Arrived { event: &event },
             };
-            call::Driver::new(shared, start, post, letters).run().await
+            call::Driver::new(shared, start, switchboard, post, letters).run().await
         };
         let contained = async move {
             home.send(match AssertUnwindSafe(run).catch_unwind().await {

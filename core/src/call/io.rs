@@ -114,6 +114,12 @@ pub enum Input<'a> {
         /// The message.
         bytes: &'a [u8],
     },
+    /// A sign of life came on a Realtime socket that is no message: the answer to [`Action::PingRealtime`], or a ping
+    /// of the server's own.
+    RealtimePong {
+        /// Which.
+        link: LinkId,
+    },
     /// A Realtime socket could not be opened, or ended.
     RealtimeDown {
         /// Which.
@@ -212,6 +218,11 @@ pub enum Action {
         /// The message.
         bytes: Span,
     },
+    /// Send a WebSocket ping (RFC 6455 §5.5.2), if the socket is open.
+    PingRealtime {
+        /// The link.
+        link: LinkId,
+    },
     /// Close a Realtime socket. Nothing more is told of it: no `RealtimeDown` follows.
     CloseRealtime {
         /// The link.
@@ -235,10 +246,23 @@ pub enum Action {
     /// What was said and heard, for the record of the conversation. Unlike an observation it carries what
     /// people said, and goes only where the operator wants it.
     Record(Record),
+    /// Tell the switchboard ([`crate::switchboard::Input::CallTold`]).
+    Tell(News),
     /// Tell whoever watches: logs, metrics.
     Observe(Observation),
     /// The call is over and nothing of it is left to wait for. The last action, once.
     Finish(Outcome),
+}
+
+/// What the switchboard learns of a call that is under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum News {
+    /// A Realtime session stands.
+    RealtimeIsWell,
+    /// The Realtime side has failed the call, which ends for it.
+    RealtimeFails,
+    /// So much was spent, in billionths of a US dollar.
+    Spent(u64),
 }
 
 /// What a model wants of the program around the bridge.

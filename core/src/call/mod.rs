@@ -167,7 +167,10 @@ impl Call {
                     self.talk.is_open(&self.settings.session, self.tools.all(), out);
                 }
             }
-            Input::RealtimeUp { .. } | Input::Realtime { .. } | Input::RealtimeDown { .. } => {}
+            Input::RealtimeUp { .. }
+            | Input::Realtime { .. }
+            | Input::RealtimePong { .. }
+            | Input::RealtimeDown { .. } => {}
             Input::ToolReply { .. } | Input::ToolFailed { .. } if self.ending.is_some() => {}
             Input::ToolReply { id, status, body } => {
                 self.tools.reply(now, id, status, body, &mut self.talk, out);
@@ -421,7 +424,9 @@ impl Call {
             | EndReason::AriFault
             | EndReason::MediaFault
             | EndReason::RealtimeRefused
-            | EndReason::RealtimeLost => Farewell::Continue,
+            | EndReason::RealtimeLost
+            | EndReason::DeadAir
+            | EndReason::AnswersFailed => Farewell::Continue,
         }
     }
 

@@ -3,11 +3,17 @@
 //! An observation never carries what a caller or a model said, nor a number, so that logs and metrics made
 //! from them are safe to keep.
 
+mod guard;
 mod label;
+mod recovery;
 mod tools;
+mod usage;
 
+pub use guard::Guard;
 pub use label::Label;
+pub use recovery::Recovery;
 pub use tools::{McpEvent, ToolFault, TurnLatency};
+pub use usage::{Usage, UsageKind};
 
 use crate::fault::IoFault;
 use crate::format::ModelFormat;
@@ -181,6 +187,17 @@ pub enum Observation {
         /// The reason or error code that came with it.
         detail: Label,
     },
+    /// What a response has used up.
+    Used {
+        /// Tokens by kind.
+        usage: Usage,
+        /// What that costs, in billionths of a US dollar, if the prices are known.
+        cost: Option<u64>,
+    },
+    /// The conversation is kept going.
+    Recovery(Recovery),
+    /// A guard of the switchboard has something to tell.
+    Guard(Guard),
     /// More of the agent's audio is queued than a call may hold; the newest was dropped.
     PlayoutFull {
         /// How much was dropped, in milliseconds.
@@ -321,15 +338,25 @@ pub enum Refusal {
     TooManyCalls,
     /// The bridge is stopping.
     Stopping,
+    /// The Realtime side has failed for every call of late.
+    RealtimeDown,
+    /// What a day may cost is spent.
+    CostLimit,
 }
 
 impl Refusal {
-    /// The value of the label `status` in the metrics.
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::TooManyCalls, Self::Stopping, Self::RealtimeDown, Self::CostLimit];
+
+    /// The value of the label `status` in the metrics, and of `ARI_BRIDGE_STATUS` on a channel that goes on in the
+    /// dialplan.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::TooManyCalls => "refused_too_many_calls",
             Self::Stopping => "refused_stopping",
+            Self::RealtimeDown => "refused_realtime_down",
+            Self::CostLimit => "refused_cost_limit",
         }
     }
 }
@@ -344,7 +371,10 @@ impl Observation {
             | Self::RtpDropped(_)
             | Self::BadInput(_)
             | Self::Concealed { .. }
+            | Self::Used { .. }
             | Self::PlayoutFull { .. } => Severity::Count,
+            Self::Recovery(recovery) => recovery.severity(),
+            Self::Guard(guard) => guard.severity(),
             Self::RtpLost { .. } | Self::PlayoutLate { .. } | Self::SpeechStarted | Self::SpeechStopped => {
                 Severity::Debug
             }
@@ -438,6 +468,9 @@ impl fmt::Display for Observation {
             }
             Self::ResponseDone { status, detail } if detail.as_str().is_empty() => write!(f, "response {status}"),
             Self::ResponseDone { status, detail } => write!(f, "response {status}: {detail}"),
+            Self::Used { .. } => f.write_str("tokens used"),
+            Self::Recovery(recovery) => recovery.fmt(f),
+            Self::Guard(guard) => guard.fmt(f),
             Self::PlayoutFull { dropped_ms } => write!(f, "{dropped_ms} ms of the agent's audio dropped"),
             Self::PlayoutFullBegan => f.write_str(
                 "more of the agent's audio is waiting than a call may hold; its end is dropped, as the metrics count",
@@ -528,6 +561,12 @@ impl fmt::Display for Observation {
                 f.write_str("call sent on in the dialplan: as many calls as allowed are under way")
             }
             Self::CallRefused(Refusal::Stopping) => f.write_str("call sent on in the dialplan: the bridge is stopping"),
+            Self::CallRefused(Refusal::RealtimeDown) => {
+                f.write_str("call sent on in the dialplan: the Realtime side has failed for every call of late")
+            }
+            Self::CallRefused(Refusal::CostLimit) => {
+                f.write_str("call sent on in the dialplan: MAX_COST_PER_DAY is spent")
+            }
             Self::NotACaller => f.write_str("a channel that is not a caller entered the application; ignored"),
             Self::Orphan => f.write_str("found something of ours on Asterisk that no call owns; removing it"),
             Self::CallPanicked => f.write_str("a call was ended by a fault of the bridge; its traces are being removed"),

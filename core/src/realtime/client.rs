@@ -50,6 +50,20 @@ pub enum ClientEvent<'a> {
         /// What.
         text: &'a str,
     },
+    /// What the agent has said, for a session that did not hear it.
+    AssistantText {
+        /// The words.
+        text: &'a str,
+    },
+    /// What the agent has called, for a session that did not see it.
+    FunctionCall {
+        /// Which call.
+        call_id: &'a str,
+        /// The function.
+        name: &'a str,
+        /// JSON, as the model wrote it.
+        arguments: &'a str,
+    },
     /// What came of a function call.
     FunctionOutput {
         /// Which.
@@ -93,6 +107,21 @@ pub(super) fn write(dialect: Dialect, event: ClientEvent<'_>, number: u32, out: 
             out.extend_from_slice(br#","role":"user","content":[{"type":"input_text","text":"#);
             write_string(text, out);
             out.extend_from_slice(b"}]}");
+        }
+        ClientEvent::AssistantText { text } => {
+            write_item_create("message", number, out);
+            let kind = if dialect == Dialect::Beta { "text" } else { "output_text" };
+            let _ = write!(out, r#","role":"assistant","content":[{{"type":"{kind}","text":"#);
+            write_string(text, out);
+            out.extend_from_slice(b"}]}");
+        }
+        ClientEvent::FunctionCall { call_id, name, arguments } => {
+            write_item_create("function_call", number, out);
+            for (field, value) in [("call_id", call_id), ("name", name), ("arguments", arguments)] {
+                let _ = write!(out, r#","{field}":"#);
+                write_string(value, out);
+            }
+            out.push(b'}');
         }
         ClientEvent::FunctionOutput { call_id, output } => {
             write_item_create("function_call_output", number, out);
@@ -190,6 +219,11 @@ mod tests {
         assert_eq!(event["item"]["content"][0]["text"], text);
         let event = written(Dialect::OpenAi, ClientEvent::FunctionOutput { call_id: text, output: text });
         assert_eq!((&event["item"]["call_id"], &event["item"]["output"]), (&text.into(), &text.into()));
+        let event = written(Dialect::OpenAi, ClientEvent::AssistantText { text });
+        assert_eq!(event["item"]["content"][0], json!({ "type": "output_text", "text": text }));
+        let call = ClientEvent::FunctionCall { call_id: text, name: text, arguments: text };
+        let item = &written(Dialect::OpenAi, call)["item"];
+        assert_eq!([&item["call_id"], &item["name"], &item["arguments"]], [text; 3]);
         let event = written(Dialect::OpenAi, ClientEvent::McpApproval { request_id: text, approve: false });
         assert_eq!(event["item"]["approval_request_id"], text);
     }

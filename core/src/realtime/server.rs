@@ -2,14 +2,21 @@
 
 use crate::format::ModelFormat;
 use crate::json::{Text, lenient, only_string};
-use crate::observe::McpEvent;
+use crate::observe::{McpEvent, Usage};
+use crate::time::Duration;
 use serde::Deserialize;
+use usage::RawUsage;
+
+mod usage;
 
 /// What the server says, as far as the bridge acts on it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ServerEvent<'a> {
     /// The session stands, with the server's own settings.
-    SessionCreated,
+    SessionCreated {
+        /// When it ends, in seconds since 1970, if the server says so.
+        expires_at: Option<u64>,
+    },
     /// The session has our settings.
     SessionUpdated {
         /// The format in which it hears and speaks, if it names one that is known and both are the same.
@@ -122,6 +129,13 @@ pub enum ServerEvent<'a> {
         status: Text<'a>,
         /// The reason, or the code of the error.
         detail: Text<'a>,
+        /// What it has used up, if the server says so.
+        usage: Option<Usage>,
+    },
+    /// How much may still be asked for.
+    RateLimits {
+        /// How long nothing may be, if that is used up.
+        reset: Option<Duration>,
     },
     /// A server of tools was asked something by the Realtime server.
     Mcp(McpEvent),
@@ -223,7 +237,7 @@ pub const SERVER_EVENTS: [&str; 46] = [
 
 /// The events of the GA interface, and of its predecessor, that are known and of no use here: what they tell is
 /// told by another one too, or concerns WebRTC and SIP.
-pub(super) const IGNORED: [&str; 23] = [
+pub(super) const IGNORED: [&str; 22] = [
     "conversation.item.deleted",
     "conversation.item.done",
     "conversation.item.input_audio_transcription.delta",
@@ -236,7 +250,6 @@ pub(super) const IGNORED: [&str; 23] = [
     "output_audio_buffer.cleared",
     "output_audio_buffer.started",
     "output_audio_buffer.stopped",
-    "rate_limits.updated",
     "response.content_part.added",
     "response.content_part.done",
     "response.function_call_arguments.delta",
@@ -286,6 +299,27 @@ struct Body<'a> {
     response: RawResponse<'a>,
     #[serde(borrow, default, deserialize_with = "lenient")]
     error: RawError<'a>,
+    #[serde(default, deserialize_with = "lenient")]
+    session: RawSession,
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    rate_limits: Vec<RawLimit<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawSession {
+    #[serde(default, deserialize_with = "lenient")]
+    expires_at: Option<f64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawLimit<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(deserialize_with = "lenient")]
+    remaining: Option<f64>,
+    #[serde(deserialize_with = "lenient")]
+    reset_seconds: Option<f64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -328,6 +362,8 @@ struct RawResponse<'a> {
     status_details: RawDetails<'a>,
     #[serde(borrow, default, deserialize_with = "lenient")]
     metadata: RawMetadata<'a>,
+    #[serde(default, deserialize_with = "lenient")]
+    usage: Option<RawUsage>,
 }
 
 #[derive(Default, Deserialize)]
@@ -381,7 +417,10 @@ pub(super) fn parse(bytes: &[u8]) -> Option<ServerEvent<'_>> {
             E::TranscriptDone { item_id, content_index, transcript: body().transcript }
         }
         // A server that begins with the conversation says no more of the session (xAI).
-        "session.created" | "conversation.created" => E::SessionCreated,
+        "session.created" | "conversation.created" => {
+            E::SessionCreated { expires_at: whole(body().session.expires_at).filter(|&at| at > 0) }
+        }
+        "rate_limits.updated" => E::RateLimits { reset: longest_reset(&body().rate_limits) },
         "session.updated" => E::SessionUpdated { format: session_format(bytes) },
         "input_audio_buffer.speech_started" => {
             E::SpeechStarted { audio_start_ms: whole(body().audio_start_ms) }
@@ -412,10 +451,16 @@ pub(super) fn parse(bytes: &[u8]) -> Option<ServerEvent<'_>> {
         }
         "response.output_item.done" => E::ItemDone { response_id, item: body().item.into() },
         "response.done" => {
-            let RawResponse { id, status, status_details, metadata } = body().response;
+            let RawResponse { id, status, status_details, metadata, usage } = body().response;
             let RawDetails { reason, error } = status_details;
             let detail = if reason.is_empty() { error.code_or_type() } else { reason };
-            E::ResponseDone { response_id: id, number: number(&metadata.number), status, detail }
+            E::ResponseDone {
+                response_id: id,
+                number: number(&metadata.number),
+                status,
+                detail,
+                usage: usage.map(Usage::from),
+            }
         }
         "mcp_list_tools.completed" => E::Mcp(McpEvent::Listed),
         "mcp_list_tools.failed" => E::Mcp(McpEvent::ListFailed),
@@ -443,10 +488,22 @@ fn number(text: &str) -> Option<u32> {
     text.parse().ok()
 }
 
-/// Milliseconds as a whole number; some servers tell fractions.
-fn whole(millis: Option<f64>) -> Option<u64> {
+/// A number as a whole one; some servers tell fractions.
+fn whole(number: Option<f64>) -> Option<u64> {
     // A cast saturates, and makes zero of what is not a number.
-    millis.map(|millis| millis as u64)
+    number.map(|number| number as u64)
+}
+
+/// How long it takes until everything may be asked for again that is used up.
+fn longest_reset(limits: &[RawLimit<'_>]) -> Option<Duration> {
+    // The names are told in no fixed order, and new ones may come.
+    let used_up = limits
+        .iter()
+        .filter(|limit| !limit.name.is_empty() && limit.remaining.is_some_and(|left| left <= 0.0));
+    used_up
+        .filter_map(|limit| whole(limit.reset_seconds.map(|s| s * 1000.0)))
+        .max()
+        .map(Duration::from_millis)
 }
 
 /// The format that a `session.updated` names, if it names the same one both ways. Servers show their sessions

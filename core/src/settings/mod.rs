@@ -3,12 +3,15 @@
 //! Nothing secret is in here: keys and passwords stay with the driver, so that settings can be shown, logged
 //! and written into a capture.
 
+mod recovery;
 mod session;
 
+pub use recovery::*;
 pub use session::*;
 
 use crate::format::MediaFormat;
 use crate::time::Duration;
+use std::sync::Arc;
 
 /// How a call is carried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,6 +99,18 @@ pub struct CallSettings {
     pub tool_timeout: Duration,
     /// The keys of the telephone.
     pub keys: Keys,
+    /// How the conversation outlives a Realtime session.
+    pub recovery: Recovery,
+    /// What follows when the caller has spoken and nothing happens.
+    pub dead_air: DeadAir,
+    /// What follows when an answer has failed and failed again.
+    pub failed_answer: FailedAnswer,
+    /// Where a caller goes with whom no conversation is possible.
+    pub fallback: Fallback,
+    /// The sounds of the bridge's own.
+    pub prompts: Arc<Prompts>,
+    /// What the model costs, if that is known.
+    pub prices: Option<Prices>,
     /// What the model is told.
     pub session: SessionSettings,
 }
@@ -130,6 +145,12 @@ pub struct SwitchboardSettings {
     pub ari_app: String,
     /// How many calls are served at once; a further one goes on in the dialplan.
     pub max_calls: usize,
+    /// Where a caller goes who is not taken on.
+    pub fallback: Fallback,
+    /// When a Realtime side that fails for every call is left in peace; `None` means never.
+    pub breaker: Option<Breaker>,
+    /// What the calls of a day (UTC) may cost, in billionths of a US dollar.
+    pub max_cost_per_day: Option<u64>,
 }
 
 impl Default for Keys {
@@ -155,6 +176,12 @@ impl Default for CallSettings {
             transfers: Vec::new(),
             tool_timeout: Duration::from_secs(10),
             keys: Keys::default(),
+            recovery: Recovery::default(),
+            dead_air: DeadAir::default(),
+            failed_answer: FailedAnswer::Prompt,
+            fallback: Fallback::default(),
+            prompts: Arc::default(),
+            prices: None,
             session: SessionSettings::default(),
         }
     }
@@ -162,7 +189,13 @@ impl Default for CallSettings {
 
 impl Default for SwitchboardSettings {
     fn default() -> Self {
-        Self { ari_app: "voice-agent".to_owned(), max_calls: 101 }
+        Self {
+            ari_app: "voice-agent".to_owned(),
+            max_calls: 101,
+            fallback: Fallback::default(),
+            breaker: Some(Breaker::default()),
+            max_cost_per_day: None,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What goes into the switchboard and what comes out of it.
 
-use crate::call::{IoFault, LinkState, Method, Outcome, StopReason};
+use crate::call::{IoFault, LinkState, Method, News, Outcome, StopReason};
 use crate::id::{CallId, IdPrefix, RequestId};
 use crate::observe::Observation;
 use crate::time::{Duration, Instant};
@@ -46,6 +46,13 @@ pub enum Input<'a> {
         id: RequestId,
         /// Why.
         fault: IoFault,
+    },
+    /// A call has given its [`crate::call::Action::Tell`].
+    CallTold {
+        /// Which.
+        call: CallId,
+        /// What.
+        news: News,
     },
     /// A call has given its [`crate::call::Action::Finish`].
     CallFinished {

@@ -129,6 +129,7 @@ impl Switchboard {
             },
             Input::AriReply { id, status, .. } => self.orphans.reply(now, id, status),
             Input::AriFailed { id, .. } => self.orphans.no_reply(now, id),
+            Input::CallTold { .. } => {}
             Input::CallFinished { call, outcome: _ } => self.forget(call),
             Input::CallPanicked { call } => self.panicked(now, call, out),
             Input::Drain => self.drain(out),

@@ -1,6 +1,6 @@
 //! What the machines of a scene send each other, and how it is put to the machine that gets it.
 
-use ari_bridge_core::call::{self, IoFault, LinkState, Outcome, StopReason};
+use ari_bridge_core::call::{self, IoFault, LinkState, News, Outcome, StopReason};
 use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId, ToolId};
 use ari_bridge_core::switchboard;
 use core::net::SocketAddr;
@@ -20,6 +20,7 @@ pub(super) enum Note {
     Down(Option<u16>, Option<IoFault>),
     Event(Vec<u8>),
     Reply(RequestId, u16, Vec<u8>),
+    Told(CallId, News),
     Finished(CallId, Outcome),
     Drain,
 }
@@ -34,6 +35,7 @@ pub(super) enum Letter {
     Media(LegId, SocketAddr, Vec<u8>),
     RealtimeUp(LinkId),
     Realtime(LinkId, Vec<u8>),
+    RealtimePong(LinkId),
     RealtimeDown(LinkId, Option<u16>, Option<u16>, Vec<u8>, Option<IoFault>),
     Tool(ToolId, Result<(u16, String), IoFault>),
     Stop(StopReason),
@@ -55,6 +57,7 @@ impl Note {
             }
             Note::Event(event) => switchboard::Input::Ari(event),
             Note::Reply(id, status, body) => switchboard::Input::AriReply { id: *id, status: *status, body },
+            Note::Told(call, news) => switchboard::Input::CallTold { call: *call, news: *news },
             Note::Finished(call, outcome) => {
                 switchboard::Input::CallFinished { call: *call, outcome: *outcome }
             }
@@ -74,6 +77,7 @@ impl Letter {
             Letter::Media(leg, from, bytes) => call::Input::Media { leg: *leg, from: *from, bytes },
             Letter::RealtimeUp(link) => call::Input::RealtimeUp { link: *link },
             Letter::Realtime(link, bytes) => call::Input::Realtime { link: *link, bytes },
+            Letter::RealtimePong(link) => call::Input::RealtimePong { link: *link },
             Letter::RealtimeDown(link, http_status, code, reason, fault) => call::Input::RealtimeDown {
                 link: *link,
                 http_status: *http_status,

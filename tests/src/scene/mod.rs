@@ -472,6 +472,8 @@ impl Scene {
                     self.send_after(after, Parcel::Call(id, Letter::Tool(tool, reply)));
                 }
                 Action::SendRealtime { bytes, .. } => self.send_realtime(id, out, bytes),
+                Action::PingRealtime { link } => self.send(Parcel::Call(id, Letter::RealtimePong(link))),
+                Action::Tell(news) => self.send(Parcel::Switchboard(Note::Told(id, news))),
                 Action::CloseRealtime { .. } => {
                     if let Some(party) = self.parties.get_mut(&id) {
                         party.server = None;

@@ -91,7 +91,7 @@ impl Talk {
             return Heard::Nothing;
         };
         match event {
-            ServerEvent::SessionCreated => self.begin(settings, tools, out),
+            ServerEvent::SessionCreated { .. } => self.begin(settings, tools, out),
             ServerEvent::SessionUpdated { format } => {
                 return self.session_updated(*format, settings, tools, out);
             }
@@ -125,7 +125,7 @@ impl Talk {
             | ServerEvent::ArgumentsDone { .. }
             | ServerEvent::ItemDone { .. }
             | ServerEvent::ResponseDone { .. } => return self.answer_event(event, out),
-            ServerEvent::Ignored | ServerEvent::Unknown => {}
+            ServerEvent::RateLimits { .. } | ServerEvent::Ignored | ServerEvent::Unknown => {}
         }
         Heard::Nothing
     }
@@ -257,7 +257,7 @@ impl Talk {
             ServerEvent::ItemDone { response_id, item } => {
                 return Heard::ItemDone { item, is_cut_off: self.is_muted(response_id) };
             }
-            ServerEvent::ResponseDone { response_id, number, status, detail } => {
+            ServerEvent::ResponseDone { response_id, number, status, detail, .. } => {
                 let was_made = self.answers.is_being_made();
                 let purpose = self.answers.ends(response_id, *number);
                 if purpose == Some(Purpose::Goodbye) {

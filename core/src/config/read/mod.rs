@@ -39,7 +39,11 @@ pub(super) fn config(variables: &BTreeMap<String, String>) -> Result<Config, Con
             Some(admin_bind),
         ) if reader.is_clean() => Ok(Config {
             call: CallSettings { ari_app: ari.app.clone(), advertise_host, ..call },
-            switchboard: SwitchboardSettings { ari_app: ari.app.clone(), max_calls: rtp.ports() },
+            switchboard: SwitchboardSettings {
+                ari_app: ari.app.clone(),
+                max_calls: rtp.ports(),
+                ..SwitchboardSettings::default()
+            },
             media,
             ari,
             realtime,

@@ -94,6 +94,7 @@ fn every_setting_reaches_its_place() {
         tool_timeout,
         keys,
         session,
+        ..
     } = config.call;
     assert_eq!((ari_app.as_str(), advertise_host.as_deref()), ("shop.de_1", Some("media.example")));
     assert_eq!((rtp_source, volume_boost), (RtpSource::Learn, 1.0));

@@ -1,6 +1,7 @@
 //! Reading what servers say, and what some of them say by mistake.
 
 use super::*;
+use crate::observe::UsageKind;
 use crate::realtime::METADATA_KEY;
 
 fn event(json: &'static str) -> ServerEvent<'static> {
@@ -151,4 +152,40 @@ fn the_format_is_found_in_a_nested_and_in_a_flat_session() {
         let event = parse(shown.as_bytes());
         assert_eq!(event, Some(ServerEvent::SessionUpdated { format: None }), "{session}");
     }
+}
+
+#[test]
+fn what_an_answer_used_up_is_told_apart_by_kind_and_what_is_not_counts_as_audio() {
+    let done = |usage: &str| {
+        let message =
+            format!(r#"{{"type":"response.done","response":{{"status":"completed","usage":{usage}}}}}"#);
+        let ServerEvent::ResponseDone { usage, .. } = parse(message.as_bytes()).unwrap() else { panic!() };
+        usage.map(|usage| UsageKind::ALL.map(|kind| usage.of(kind)))
+    };
+    let full = r#"{"input_tokens":230,"output_tokens":90,"input_token_details":{"text_tokens":100,"audio_tokens":120,
+        "cached_tokens":80,"cached_tokens_details":{"text_tokens":64,"audio_tokens":16}},
+        "output_token_details":{"text_tokens":20,"audio_tokens":70}}"#;
+    assert_eq!(done(full), Some([36, 64, 20, 114, 16, 70]));
+    assert_eq!(done(r#"{"input_tokens":10,"output_tokens":5}"#), Some([0, 0, 0, 10, 0, 5]));
+    assert_eq!(done(r#"{"input_tokens":-1,"output_tokens":"x","input_token_details":7}"#), Some([0; 6]));
+    assert_eq!(done("null"), None);
+}
+
+#[test]
+fn a_session_says_when_it_ends_and_a_limit_that_is_used_up_when_it_is_there_again() {
+    let created =
+        |session: &str| parse_owned(&format!(r#"{{"type":"session.created","session":{session}}}"#));
+    assert_eq!(created(r#"{"expires_at":1795003600}"#), "SessionCreated { expires_at: Some(1795003600) }");
+    assert_eq!(created(r#"{"expires_at":null}"#), "SessionCreated { expires_at: None }");
+    assert_eq!(created("[]"), "SessionCreated { expires_at: None }");
+    let limits =
+        |limits: &str| parse_owned(&format!(r#"{{"type":"rate_limits.updated","rate_limits":{limits}}}"#));
+    let used_up = r#"[{"name":"requests","limit":9,"remaining":3,"reset_seconds":60},
+        {"name":"tokens","limit":9,"remaining":0,"reset_seconds":1.5}]"#;
+    assert_eq!(limits(used_up), "RateLimits { reset: Some(1.5s) }");
+    assert_eq!(limits("{}"), "RateLimits { reset: None }");
+}
+
+fn parse_owned(message: &str) -> String {
+    format!("{:?}", parse(message.as_bytes()).unwrap())
 }
