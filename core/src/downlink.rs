@@ -15,6 +15,7 @@ use crate::playout::{Playout, bounded};
 use crate::resample::Resampler;
 use crate::rng::Rng;
 use crate::rtp::Packet;
+use crate::settings::PROMPT_RATE;
 use crate::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -175,6 +176,9 @@ impl Downlink {
         if self.playout.is_muted(item_id) {
             return Pushed::Muted;
         }
+        if self.playout.make_room() && matches!(self.talk, Talk::Talking | Talk::Tail) {
+            self.talk = Talk::Cut;
+        }
         let carried = self.take_carry(item_id, content_index);
         self.bytes.clear();
         self.bytes.extend(carried);
@@ -203,6 +207,40 @@ impl Downlink {
     fn give_back_bytes(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES);
+    }
+
+    /// Queues a sound of the bridge's own, mono at [`PROMPT_RATE`]. One that `yields` ends when the agent speaks.
+    /// Allocates.
+    pub fn push_prompt(&mut self, now: Instant, samples: &[i16], yields: bool) {
+        let mut bytes = Vec::new();
+        match self.model.same_on_the_line() {
+            None => pcm::to_le_bytes(samples, &mut bytes),
+            Some(encoding) => {
+                let (mut resampled, rate) = (Vec::new(), encoding.sample_rate());
+                let mut resampler = Resampler::new(PROMPT_RATE, rate);
+                resampler.process(samples, &mut resampled);
+                // What the resampler still holds is pushed out by silence.
+                let tail = resampler.delay() + SLOT;
+                let silence = (tail.as_millis() as usize) * (PROMPT_RATE / 1000) as usize;
+                resampler.process(&vec![0; silence], &mut resampled);
+                Encoder::new(encoding).encode(&resampled, &mut bytes);
+            }
+        }
+        self.playout.push_own(&bytes, yields);
+        self.audio_came(now);
+    }
+
+    /// Whether the next frame is of a sound of the bridge's own.
+    #[must_use]
+    pub fn plays_prompt(&self) -> bool {
+        self.playout.is_own_next()
+    }
+
+    /// The session is over: what has come of it is heard to its end; see [`Playout::session_ends`].
+    pub fn session_ends(&mut self, now: Instant) {
+        self.carry = None;
+        self.playout.session_ends();
+        self.audio_came(now);
     }
 
     /// Notes a piece of what the agent says (`response.output_audio_transcript.delta`).

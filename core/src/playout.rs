@@ -43,6 +43,20 @@ pub struct Playout {
     retired: Names<MAX_RETIRED>,
 }
 
+/// Whose audio an item is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    /// The session's that is under way: the server knows the item.
+    Session,
+    /// A former session's. It is heard to its end, and the server of today knows nothing of it.
+    Former,
+    /// The bridge's own: a prompt. It is nobody's words.
+    Own {
+        /// It makes room as soon as the agent speaks.
+        yields: bool,
+    },
+}
+
 /// The names that were noted last, at most `MOST` of them.
 #[derive(Debug, Default)]
 struct Names<const MOST: usize>(VecDeque<String>);
@@ -50,6 +64,7 @@ struct Names<const MOST: usize>(VecDeque<String>);
 /// One part of one item, in samples.
 #[derive(Debug)]
 struct Item {
+    source: Source,
     id: String,
     content_index: u32,
     received: u64,
@@ -93,6 +108,8 @@ pub struct Said<'a> {
     pub received_ms: u64,
     /// Whether all audio of the part had come. If not, the model made more of it than was received.
     pub is_complete: bool,
+    /// Whether it is of a session that is over: the server of today does not know the item.
+    pub is_former: bool,
     /// What was said in the part that was heard, up to the last whole word.
     pub text: &'a str,
     /// All that the model said in it, as far as it has come.
@@ -114,13 +131,16 @@ pub struct Interrupted {
     pub dropped_ms: u64,
     /// Whether all audio of that part had come. If not, the model made more of it than was received.
     pub is_complete: bool,
-    /// The items behind it of which nothing was sent, at most [`MAX_UNHEARD`].
+    /// Whether it is of a session that is over: the server of today does not know the item.
+    pub is_former: bool,
+    /// The items behind it of which nothing was sent, at most [`MAX_UNHEARD`], without those of former sessions.
     pub unheard: Vec<String>,
 }
 
 impl Item {
-    fn new(id: &str, content_index: u32) -> Self {
+    fn new(source: Source, id: &str, content_index: u32) -> Self {
         Self {
+            source,
             id: id.to_owned(),
             content_index,
             received: 0,
@@ -135,7 +155,11 @@ impl Item {
     }
 
     fn is(&self, id: &str, content_index: u32) -> bool {
-        self.content_index == content_index && self.id == id
+        self.source == Source::Session && self.content_index == content_index && self.id == id
+    }
+
+    fn is_own(&self) -> bool {
+        matches!(self.source, Source::Own { .. })
     }
 
     fn said(&self, samples_per_ms: u64) -> Said<'_> {
@@ -145,6 +169,7 @@ impl Item {
             heard_ms: self.sent / samples_per_ms,
             received_ms: self.received / samples_per_ms,
             is_complete: self.done,
+            is_former: self.source == Source::Former,
             text: self.transcript.heard(self.sent, self.received, self.done),
             said: self.transcript.text(),
         }
@@ -208,6 +233,60 @@ impl Playout {
         }
     }
 
+    /// Appends a sound of the bridge's own, in the model's format, as far as there is room. It is heard, and in no
+    /// other way it counts as anything that the agent has said. `yields` says whether it makes room when the agent speaks.
+    pub fn push_own(&mut self, audio: &[u8], yields: bool) {
+        let samples = self.room().min(audio.len() / self.format.sample_bytes());
+        if samples == 0 || self.items.len() >= MAX_ITEMS {
+            return;
+        }
+        let mut item = Item::new(Source::Own { yields }, "", 0);
+        (item.received, item.queued) = (samples as u64, samples as u64);
+        (item.done, item.text_done, item.told) = (true, true, true);
+        self.items.push_back(item);
+        self.queue.extend(audio.iter().take(samples * self.format.sample_bytes()));
+    }
+
+    /// Drops what yields of the bridge's own sounds. Returns whether there was any.
+    pub fn make_room(&mut self) -> bool {
+        let mut before = 0;
+        let mut found = false;
+        for item in &mut self.items {
+            let bytes = item.queued as usize * self.format.sample_bytes();
+            if bytes > 0 && item.source == (Source::Own { yields: true }) {
+                self.queue.drain(before..(before + bytes).min(self.queue.len()));
+                item.queued = 0;
+                found = true;
+            } else {
+                before += bytes;
+            }
+        }
+        self.forget_own();
+        found
+    }
+
+    /// Whether the next sample to be sent is of the bridge's own.
+    #[must_use]
+    pub fn is_own_next(&self) -> bool {
+        self.items.iter().find(|item| item.queued > 0).is_some_and(Item::is_own)
+    }
+
+    /// The session is over: what has come of it is heard to its end, and nothing more comes. Names of the next one may
+    /// be the same and mean others.
+    pub fn session_ends(&mut self) {
+        for item in self.items.iter_mut().filter(|item| item.source == Source::Session) {
+            item.source = Source::Former;
+            (item.done, item.text_done) = (true, true);
+        }
+        self.muted = Names::default();
+        self.retired = Names::default();
+    }
+
+    /// A sound of the bridge's own is of no interest once it was sent.
+    fn forget_own(&mut self) {
+        self.items.retain(|item| item.queued > 0 || !item.is_own());
+    }
+
     /// Notes a piece of what is said in a part of an item, when it comes. The text of an interrupted item is
     /// dropped like its audio.
     pub fn push_text(&mut self, item_id: &str, content_index: u32, text: &str) {
@@ -266,6 +345,9 @@ impl Playout {
                 break;
             }
         }
+        if self.items.iter().any(|item| item.is_own() && item.queued == 0) {
+            self.forget_own();
+        }
         if self.queue.is_empty() {
             self.give_room_back();
         }
@@ -279,7 +361,7 @@ impl Playout {
         // Those that were told are of no more use once the next one is being heard.
         let retired = self.items.iter().take(last_begun).take_while(|item| item.told || item.sent == 0);
         let retired = retired.filter(|item| item.queued == 0).count();
-        for item in self.items.drain(..retired) {
+        for item in self.items.drain(..retired).filter(|item| item.source == Source::Session) {
             self.retired.note(&item.id);
         }
         let last_begun = last_begun - retired;
@@ -311,24 +393,28 @@ impl Playout {
         let dropped = self.queue.len() / self.format.sample_bytes();
         self.queue.clear();
         self.give_room_back();
+        self.items.retain(|item| !item.is_own());
         let (heard, is_cut_before) = self.being_heard();
         let mut items = core::mem::take(&mut self.items);
-        items.iter().for_each(|item| self.muted.note(&item.id));
+        let of_session = |item: &&Item| item.source == Source::Session;
+        items.iter().filter(of_session).for_each(|item| self.muted.note(&item.id));
         let mut behind = items.split_off((heard + 1).min(items.len()));
         let item = items.pop_back()?;
         let mut unheard: Vec<String> = Vec::new();
         for next in behind.drain(..) {
             let is_of_it = |part: &Item| part.sent > 0 && part.id == next.id;
             let was_heard = next.sent > 0 || next.id == item.id || items.iter().any(is_of_it);
-            if !was_heard && unheard.len() < MAX_UNHEARD && !unheard.contains(&next.id) {
+            if !was_heard && of_session(&&next) && unheard.len() < MAX_UNHEARD && !unheard.contains(&next.id)
+            {
                 unheard.push(next.id);
             }
         }
-        let Said { heard_ms, received_ms, is_complete, .. } = item.said(samples_per_ms);
+        let Said { heard_ms, received_ms, is_complete, is_former, .. } = item.said(samples_per_ms);
         Some(Interrupted {
             heard_ms,
             received_ms,
             is_complete: is_complete && !is_cut_before,
+            is_former,
             dropped_ms: dropped as u64 / samples_per_ms,
             content_index: item.content_index,
             item_id: item.id,
@@ -415,7 +501,7 @@ impl Playout {
                 let idle = self.items.iter().enumerate().position(|(at, item)| is_idle(at, item))?;
                 self.items.remove(idle);
             }
-            self.items.push_back(Item::new(id, content_index));
+            self.items.push_back(Item::new(Source::Session, id, content_index));
         }
         self.items.back_mut()
     }

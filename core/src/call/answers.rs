@@ -6,6 +6,8 @@
 //! *owed*: a turn, keys, results. Whatever the conversation held when a response began, that response answers; what
 //! came later is asked for when it is done.
 
+use crate::time::{Duration, Instant};
+
 /// The longest response id that is told from others, in bytes; OpenAI's have about 30.
 const MAX_RESPONSE_ID_BYTES: usize = 128;
 
@@ -21,8 +23,15 @@ const BEGINS_WITHIN_MS: u64 = 1_500;
 /// in the conversation all the same and is answered with the rest.
 const MAX_OWED: usize = 32;
 
-/// How often an answer to the same thing is asked for. One that is refused that often will not be made.
+/// How often an answer to the same thing is asked for while the server makes others. One that is refused that often
+/// will not be made.
 const MAX_TRIES: u8 = 3;
+
+/// How long it is waited before an answer that has failed is asked for again, if the server does not say how long.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The longest such wait. A caller waits no longer for an answer than for a session.
+const LONGEST_AGAIN: Duration = Duration::from_secs(8);
 
 /// Why the agent is asked to speak.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +42,8 @@ pub(super) enum Purpose {
     Answer,
     /// To ask whether the caller is still there.
     AskIdle,
+    /// To go on with what the loss of a session has cut off.
+    Resume,
     /// The last words.
     Goodbye,
 }
@@ -46,6 +57,15 @@ pub(super) enum Debt {
     Keys,
     /// A function, or a tool of an MCP server, has answered.
     Result,
+}
+
+/// What becomes of an answer that has failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Failed {
+    /// It is asked for again after this.
+    Again { wait: Duration },
+    /// It is not.
+    GivenUp,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +96,11 @@ pub(super) struct Circumstances {
     pub(super) caller_is_busy: bool,
     /// What the caller says is not answered while the agent is heard, and it is.
     pub(super) waits_for_agent: bool,
+    /// Something that the agent has said is still being heard.
+    pub(super) agent_is_heard: bool,
     /// Functions of the last answer are still under way: their results are answered together.
     pub(super) results_are_due: bool,
+    pub(super) now: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +110,10 @@ pub(super) struct Answers {
     purpose: Option<Purpose>,
     /// How much audio the server had been given when something of it came last, in milliseconds.
     seen_ms: u64,
+    /// Audio of it has come that is heard, and more may.
+    is_cut_short: bool,
+    /// Audio of it has come that is heard.
+    has_spoken: bool,
     /// The id of the one that is being made, or was made last, if the server names its answers.
     response: String,
     /// The one that has ended last, so that its end is not taken for another's if it is told again.
@@ -101,6 +128,8 @@ pub(super) struct Answers {
     owed: Vec<Owed>,
     /// How many have failed since the caller spoke last, or since one was complete.
     failures: u8,
+    /// One has failed, and may be asked for again then.
+    again_at: Option<Instant>,
     /// The server repeats our numbers, so an answer without one is not ours.
     repeats_numbers: bool,
 }
@@ -170,7 +199,11 @@ impl Answers {
     pub(super) fn next(&self, now: Circumstances) -> Option<Purpose> {
         // Before the goodbye the server is given no more audio, by which the wait for its own answer could be counted.
         let is_expected = self.expected_ms.is_some() && self.wanted != Some(Purpose::Goodbye);
-        if self.is_active || self.asked.is_some() || is_expected {
+        let is_too_early = self.again_at.is_some_and(|at| at > now.now);
+        if self.is_active || self.asked.is_some() || is_expected || is_too_early {
+            return None;
+        }
+        if self.wanted == Some(Purpose::Resume) && (now.caller_is_busy || now.agent_is_heard) {
             return None;
         }
         let caller_waits = self.owed.iter().any(|owed| owed.debt != Debt::Result);
@@ -184,6 +217,7 @@ impl Answers {
 
     /// An answer was asked for, by event `number`.
     pub(super) fn is_asked(&mut self, purpose: Purpose, number: u32, now_ms: u64) {
+        self.again_at = None;
         if self.wanted == Some(purpose) {
             self.wanted = None;
         }
@@ -197,8 +231,8 @@ impl Answers {
     pub(super) fn begins(&mut self, response_id: &str, number: Option<u32>, now_ms: u64) {
         self.repeats_numbers |= number.is_some();
         let ours = self.take_asked(number);
-        self.expected_ms = None;
-        self.is_active = true;
+        (self.expected_ms, self.again_at) = (None, None);
+        (self.is_active, self.has_spoken, self.is_cut_short) = (true, false, false);
         self.seen(response_id, now_ms);
         if self.ended == response_id {
             // Some servers may give all their answers one name.
@@ -239,6 +273,26 @@ impl Answers {
         }
     }
 
+    /// Audio of the one that is being made has come, and is heard.
+    pub(super) fn speaks(&mut self) {
+        (self.has_spoken, self.is_cut_short) = (true, true);
+    }
+
+    /// All audio of its item has come.
+    pub(super) fn has_spoken_out(&mut self) {
+        self.is_cut_short = false;
+    }
+
+    /// Whether the one that is being made was asked for with this purpose.
+    pub(super) fn makes(&self, purpose: Purpose) -> bool {
+        self.is_active && self.purpose == Some(purpose)
+    }
+
+    /// Whether audio of the one that was made last has come and is heard.
+    pub(super) const fn has_spoken(&self) -> bool {
+        self.has_spoken
+    }
+
     /// An answer has come to its end, perhaps without a word of its beginning. Returns why it was made, if that was
     /// decided here.
     pub(super) fn ends(&mut self, response_id: &str, number: Option<u32>) -> Option<Purpose> {
@@ -266,21 +320,77 @@ impl Answers {
         self.owed.retain(|owed| !owed.is_in_doubt);
     }
 
-    /// The one that has just ended, which was made for this reason, has failed: it is asked for again after a pause, but
-    /// not for ever. `number` is that of the last event.
-    pub(super) fn failed(&mut self, purpose: Option<Purpose>, number: u32, now_ms: u64) {
+    /// An answer that was made for this reason has failed, or will not be made: it is asked for once more, after as long
+    /// as the server asks for, if it does. `number` is that of the last event.
+    pub(super) fn failed(
+        &mut self,
+        purpose: Option<Purpose>,
+        number: u32,
+        now: Instant,
+        reset: Option<Duration>,
+    ) -> Failed {
         self.failures = self.failures.saturating_add(1);
-        if self.failures >= MAX_TRIES {
-            return;
+        if self.failures > 1 || purpose == Some(Purpose::Goodbye) {
+            // A new turn of the caller has its own chance.
+            self.failures = 0;
+            return Failed::GivenUp;
         }
         match purpose {
-            Some(purpose @ (Purpose::Greeting | Purpose::AskIdle)) => {
+            Some(purpose @ (Purpose::Greeting | Purpose::AskIdle | Purpose::Resume)) => {
                 self.wanted.get_or_insert(purpose);
             }
-            Some(Purpose::Goodbye) => return,
-            Some(Purpose::Answer) | None => self.owe(Debt::Turn, number, true),
+            Some(Purpose::Answer | Purpose::Goodbye) | None => self.owe(Debt::Turn, number, true),
         }
-        self.expected_ms = Some(now_ms);
+        let wait = reset.unwrap_or(AGAIN_AFTER).clamp(AGAIN_AFTER, LONGEST_AGAIN);
+        self.again_at = Some(now + wait);
+        Failed::Again { wait }
+    }
+
+    /// When one that has failed may be asked for again.
+    pub(super) const fn again_at(&self) -> Option<Instant> {
+        self.again_at
+    }
+
+    /// The caller speaks, and is not spoken to about what was before.
+    pub(super) fn speech_begins(&mut self) {
+        self.wanted.take_if(|wanted| *wanted == Purpose::Resume);
+    }
+
+    /// The session is over. What is owed is owed still, and so is what was being made or asked for; if something of it
+    /// was heard and it `resumes`, to go on with that is.
+    pub(super) fn session_ends(&mut self, resumes: bool) {
+        let purpose = if self.is_active { self.purpose } else { self.asked.map(|asked| asked.purpose) };
+        let was_heard = self.is_active && self.has_spoken;
+        let was_cut = self.is_active && self.is_cut_short;
+        if was_heard {
+            if was_cut && resumes {
+                self.wanted.get_or_insert(Purpose::Resume);
+            }
+        } else if let Some(purpose) = purpose.filter(|purpose| *purpose != Purpose::Answer) {
+            self.wanted.get_or_insert(purpose);
+        } else if self.is_active || self.asked.is_some() || self.expected_ms.is_some() {
+            self.owe(Debt::Turn, 0, true);
+        }
+        self.start_over();
+        self.repeats_numbers = false;
+        for owed in &mut self.owed {
+            *owed = Owed { number: 0, is_known: true, is_in_doubt: false, tries: 0, ..*owed };
+        }
+    }
+
+    /// Nothing is being made, asked for or expected.
+    pub(super) fn start_over(&mut self) {
+        (self.is_active, self.has_spoken, self.is_cut_short) = (false, false, false);
+        (self.purpose, self.asked, self.expected_ms) = (None, None, None);
+        for name in [&mut self.response, &mut self.ended, &mut self.muted] {
+            name.clear();
+        }
+    }
+
+    /// The caller's turns are heard anew, so they need not be answered before.
+    pub(super) fn forget_turns(&mut self) {
+        self.owed.retain(|owed| owed.debt != Debt::Turn);
+        self.wanted.take_if(|wanted| *wanted == Purpose::Resume);
     }
 
     /// The one that has just ended is complete.
@@ -341,184 +451,4 @@ impl Answers {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CLEAR: Circumstances =
-        Circumstances { caller_is_busy: false, waits_for_agent: false, results_are_due: false };
-
-    /// A server that repeats numbers, as OpenAI's does.
-    fn answers() -> Answers {
-        Answers { repeats_numbers: true, ..Answers::default() }
-    }
-
-    #[test]
-    fn a_result_that_came_before_the_servers_own_answer_is_answered_by_it() {
-        let mut answers = answers();
-        answers.owe(Debt::Result, 1, false);
-        answers.is_asked(Purpose::Answer, 2, 0);
-        answers.is_known(1);
-        answers.begins("theirs", None, 0);
-        assert_eq!(answers.refused(Some(2), true, 0), Some(Purpose::Answer));
-        answers.ends("theirs", None);
-        assert_eq!(answers.next(CLEAR), None);
-    }
-
-    #[test]
-    fn a_result_that_came_too_late_for_it_is_asked_for_again_when_it_is_done() {
-        let mut answers = answers();
-        answers.begins("theirs", None, 0);
-        answers.owe(Debt::Result, 1, false);
-        answers.is_known(1);
-        assert_eq!(answers.next(CLEAR), None, "one answer at a time");
-        answers.ends("theirs", None);
-        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer));
-        answers.is_asked(Purpose::Answer, 2, 0);
-        answers.begins("theirs too", None, 0);
-        answers.refused(None, true, 0);
-        answers.ends("theirs too", None);
-        assert_eq!(answers.next(CLEAR), None, "the second of theirs has answered it");
-    }
-
-    #[test]
-    fn without_numbers_a_refusal_tells_that_the_answer_that_began_was_another() {
-        let mut answers = Answers::default();
-        answers.owe(Debt::Result, 1, false);
-        answers.is_asked(Purpose::Answer, 2, 0);
-        answers.begins("r", None, 0);
-        answers.refused(None, true, 0);
-        answers.ends("r", None);
-        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer));
-        answers.is_asked(Purpose::Answer, 3, 0);
-        answers.begins("s", None, 0);
-        answers.ends("s", None);
-        assert_eq!(answers.next(CLEAR), None);
-    }
-
-    #[test]
-    fn results_wait_for_each_other_but_a_caller_does_not_wait_for_them() {
-        let mut answers = answers();
-        answers.owe(Debt::Result, 1, true);
-        let due = Circumstances { results_are_due: true, ..CLEAR };
-        assert_eq!(answers.next(due), None);
-        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer));
-        answers.owe(Debt::Keys, 2, true);
-        assert_eq!(answers.next(due), Some(Purpose::Answer));
-        assert_eq!(answers.next(Circumstances { caller_is_busy: true, ..CLEAR }), None);
-        assert_eq!(answers.next(Circumstances { waits_for_agent: true, ..CLEAR }), None);
-    }
-
-    #[test]
-    fn what_is_refused_again_and_again_is_given_up() {
-        for for_another in [false, true] {
-            let mut answers = answers();
-            answers.owe(Debt::Turn, 0, true);
-            let mut asked = 0;
-            while answers.next(CLEAR).is_some() {
-                asked += 1;
-                answers.is_asked(Purpose::Answer, asked, 0);
-                answers.refused(Some(asked), for_another, 0);
-                answers.ends("", None);
-                assert!(asked < 10, "it asks for ever");
-            }
-            assert_eq!(asked, if for_another { u32::from(MAX_TRIES) } else { 1 });
-        }
-    }
-
-    #[test]
-    fn what_came_behind_the_question_is_not_refused_with_it() {
-        let mut answers = answers();
-        answers.owe(Debt::Keys, 1, true);
-        answers.is_asked(Purpose::Answer, 2, 0);
-        // A tool of an MCP server answers, for which no event of ours stands.
-        answers.owe(Debt::Result, 2, true);
-        answers.refused(Some(2), false, 0);
-        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer));
-    }
-
-    #[test]
-    fn an_answer_of_which_nothing_more_is_heard_stands_in_nobodys_way() {
-        let mut answers = answers();
-        answers.begins("r", None, 1_000);
-        answers.owe(Debt::Keys, 1, true);
-        answers.give_up_on_lost(11_000);
-        assert_eq!(answers.next(CLEAR), None);
-        answers.give_up_on_lost(11_001);
-        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer));
-        answers.is_asked(Purpose::Answer, 2, 11_001);
-        answers.give_up_on_lost(21_002);
-        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer), "nor one that never begins");
-    }
-
-    #[test]
-    fn what_the_server_is_about_to_answer_is_not_asked_for() {
-        let mut answers = answers();
-        answers.owe(Debt::Keys, 1, true);
-        answers.expect(1_000);
-        answers.give_up_on_lost(2_500);
-        assert_eq!(answers.next(CLEAR), None);
-        answers.give_up_on_lost(2_501);
-        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer), "it does not, after all");
-        answers.expect(3_000);
-        answers.begins("theirs", None, 3_000);
-        answers.ends("theirs", None);
-        assert_eq!(answers.next(CLEAR), None, "it did");
-        answers.expect(4_000);
-        answers.want(Purpose::Goodbye);
-        assert_eq!(answers.next(CLEAR), Some(Purpose::Goodbye), "which waits for nobody");
-    }
-
-    #[test]
-    fn the_end_of_another_answer_is_not_the_end_of_the_one_that_was_asked_for() {
-        let mut answers = answers();
-        answers.is_asked(Purpose::Goodbye, 5, 0);
-        answers.begins("theirs", None, 0);
-        assert_eq!(answers.ends("theirs", None), None);
-        assert!(answers.is_under_way());
-        answers.begins("ours", Some(5), 0);
-        assert_eq!(answers.ends("ours", Some(5)), Some(Purpose::Goodbye));
-    }
-
-    #[test]
-    fn an_end_that_is_told_twice_settles_nothing_that_came_in_between() {
-        let mut answers = answers();
-        answers.begins("r", None, 0);
-        answers.ends("r", None);
-        answers.owe_turn(1);
-        answers.ends("r", None);
-        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer));
-        answers.begins("s", None, 0);
-        answers.owe_turn(2);
-        answers.ends("r", None);
-        assert_eq!(answers.next(CLEAR), None, "another one is being made");
-        answers.ends("s", None);
-        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer));
-        // Nor is it the end of one that was asked for since, also where a server repeats no numbers.
-        let mut answers = Answers::default();
-        answers.begins("r", None, 0);
-        answers.ends("r", None);
-        answers.is_asked(Purpose::Goodbye, 5, 0);
-        assert_eq!(answers.ends("r", None), None);
-        assert!(answers.is_under_way());
-    }
-
-    #[test]
-    fn the_end_of_an_answer_of_which_only_a_refusal_told_is_its_end() {
-        let mut answers = answers();
-        answers.begins("r", None, 0);
-        answers.ends("r", None);
-        answers.owe_turn(1);
-        answers.is_asked(Purpose::Answer, 2, 0);
-        answers.refused(Some(2), true, 0);
-        answers.ends("theirs", None);
-        assert_eq!(answers.next(CLEAR), Some(Purpose::Answer));
-    }
-
-    #[test]
-    fn an_answer_may_end_without_a_word_of_its_beginning() {
-        let mut answers = answers();
-        answers.is_asked(Purpose::Goodbye, 5, 0);
-        assert_eq!(answers.ends("ours", Some(5)), Some(Purpose::Goodbye));
-        assert!(!answers.is_under_way());
-    }
-}
+mod tests;

@@ -133,6 +133,16 @@ impl Line {
         self.answering == Step::Done
     }
 
+    /// Whether the caller was answered before the call began, by the dialplan.
+    pub(super) const fn caller_is_up(&self) -> bool {
+        self.caller_is_up
+    }
+
+    /// Whether audio can flow between the caller and us.
+    pub(super) fn is_bridged(&self) -> bool {
+        self.filling == Step::Done && self.media_address().is_some()
+    }
+
     /// Where the caller is sent on to when it is let go.
     pub(super) fn send_to(&mut self, place: Transfer) {
         self.goes_to = Some(place);

@@ -6,11 +6,17 @@
 
 mod answers;
 mod hear;
+mod history;
 mod idle;
 mod io;
+mod kept;
 mod keys;
 mod ledger;
 pub(crate) mod line;
+mod patience;
+mod recovery;
+mod retry;
+mod session;
 mod talk;
 mod tools;
 mod turns;
@@ -19,15 +25,17 @@ mod voice;
 pub use io::*;
 
 use crate::ari::{Event, EventKind};
-use crate::id::{LegId, LinkId};
-use crate::observe::{BadInput, Label, Observation, Once};
+use crate::id::LegId;
+use crate::observe::{BadInput, Observation, Once};
 use crate::rng::Rng;
 use crate::settings::CallSettings;
 use crate::time::Instant;
 use idle::{Idle, Patience};
 use keys::{Keys, Press};
 use line::{Farewell, Line};
-use talk::{GOODBYE_WITHIN, Moment, Talk};
+use patience::{DeadAir, Filler};
+use recovery::Parting;
+use talk::{Down, GOODBYE_WITHIN, Moment, Talk};
 use tools::{Leaving, Tools};
 use voice::Voice;
 
@@ -47,7 +55,10 @@ pub struct Call {
     tools: Tools,
     keys: Keys,
     idle: Idle,
+    dead_air: DeadAir,
+    filler: Filler,
     answered: Option<Instant>,
+    parting: Option<Parting>,
     ending: Option<Ending>,
     bad_told: Once,
     finished: bool,
@@ -66,17 +77,20 @@ impl Call {
         let event = Event::parse(event);
         let caller = event.as_ref().and_then(|event| event.channel.as_ref());
         let mut rng = Rng::new(start.seed);
-        let (leg, link) = (LegId(1), LinkId(1));
+        let leg = LegId(1);
         let mut call = Self {
             started: now,
             last: now,
             line: Line::new(&settings.ari_app, start.media.format, start.ids, caller),
             voice: Voice::new(leg, start.media, settings, &mut rng),
-            talk: Talk::new(link, &settings.session, settings.barge_in),
+            talk: Talk::new(settings, rng, start.utc, start.caller_tag),
             tools: Tools::new(settings),
             keys: Keys::new(&settings.keys),
             idle: Idle::new(settings.idle),
+            dead_air: DeadAir::new(&settings.dead_air),
+            filler: Filler::default(),
             answered: None,
+            parting: None,
             ending: None,
             bad_told: Once::default(),
             finished: false,
@@ -84,8 +98,7 @@ impl Call {
         };
         out.observe(Observation::CallStarted);
         out.push(Action::OpenMedia { leg, plan: start.media });
-        let safety_identifier = out.write(|arena| write_tag(start.caller_tag, arena));
-        out.push(Action::OpenRealtime { link, safety_identifier });
+        call.talk.open(now, &settings.session, out);
         if caller.is_none() {
             out.observe_bad(BadInput::StasisStart, &mut call.bad_told);
             call.end(EndReason::AriFault, now, out);
@@ -154,24 +167,29 @@ impl Call {
                 return Err(EndReason::MediaFault);
             }
             Input::MediaUp { .. } | Input::Media { .. } | Input::MediaDown { .. } => {}
-            Input::Realtime { link, bytes } if link == self.talk.link() => {
-                return self.message(now, bytes, out);
+            Input::Realtime { link, bytes } if self.talk.has_link(link) => {
+                return self.message(now, link, bytes, out);
             }
-            Input::RealtimeDown { link, http_status, code, reason, fault, .. }
-                if link == self.talk.link() =>
+            Input::RealtimePong { link } if self.talk.has_link(link) => {
+                self.talk.is_heard(now, link);
+            }
+            Input::RealtimeDown { link, http_status, retry_after, code: close, reason, fault }
+                if self.talk.has_link(link) =>
             {
-                return self.realtime_down(http_status, code, reason, fault, out);
+                let down = Down { http_status, retry_after, close, reason, fault };
+                return self.realtime_down(now, link, down, out);
             }
-            Input::RealtimeUp { link } if link == self.talk.link() => {
-                if self.ending.is_none() {
-                    self.talk.is_open(&self.settings.session, self.tools.all(), out);
+            Input::RealtimeUp { link } if self.talk.has_link(link) => {
+                if !self.is_leaving_realtime() {
+                    let brief = self.tools.brief(&self.settings.session);
+                    self.talk.is_open(link, brief, out);
                 }
             }
             Input::RealtimeUp { .. }
             | Input::Realtime { .. }
             | Input::RealtimePong { .. }
             | Input::RealtimeDown { .. } => {}
-            Input::ToolReply { .. } | Input::ToolFailed { .. } if self.ending.is_some() => {}
+            Input::ToolReply { .. } | Input::ToolFailed { .. } if self.is_leaving_realtime() => {}
             Input::ToolReply { id, status, body } => {
                 self.tools.reply(now, id, status, body, &mut self.talk, out);
             }
@@ -186,24 +204,6 @@ impl Call {
         Ok(())
     }
 
-    fn realtime_down(
-        &mut self,
-        http_status: Option<u16>,
-        close: Option<u16>,
-        reason: &[u8],
-        fault: Option<IoFault>,
-        out: &mut Actions,
-    ) -> Result<(), EndReason> {
-        let saying_goodbye = self.talk.goodbye_deadline().map(|(_, reason)| reason);
-        let why = self.talk.down(http_status, close, reason);
-        if self.ending.is_none() {
-            let code = Label::new(crate::realtime::close_code(reason));
-            out.observe(Observation::RealtimeDown { code, close, http_status, fault });
-        }
-        // A session may live no longer than the call may last; its end is then the end that was coming.
-        Err(saying_goodbye.unwrap_or(why))
-    }
-
     /// Time-outs of peers, which fire on [`Input::Timer`] only.
     fn time_out(&mut self, now: Instant, out: &mut Actions) -> Result<(), EndReason> {
         if self.ending.is_some() {
@@ -211,7 +211,8 @@ impl Call {
         }
         self.line.look_again(now, out);
         self.keys.time_out(now);
-        match self.idle.time_out(now) {
+        self.recovery_time_out(now, out)?;
+        match self.idle.time_out(now).filter(|_| self.parting.is_none()) {
             Some(Patience::Ask) => {
                 out.observe(Observation::CallerIdle);
                 self.talk.ask_idle();
@@ -225,6 +226,7 @@ impl Call {
         match self.time_limit() {
             Some((at, _)) if at > now => Ok(()),
             Some((_, Wake::AnswerWithin)) => Err(EndReason::NotReadyInTime),
+            Some((_, Wake::Parting)) => Err(EndReason::MaxDuration),
             Some((_, Wake::MaxCall)) if self.answered.is_some() && now < self.call_limit() => {
                 self.voice.interrupt(&mut self.talk, out);
                 self.talk.say_goodbye(EndReason::MaxDuration, self.call_limit(), out);
@@ -246,6 +248,9 @@ impl Call {
         // The goodbye is said before the limit, so that the call lasts no longer than it may.
         let goodbye_takes = GOODBYE_WITHIN.min(self.settings.max_call / 4);
         let end_by = (self.call_limit() - goodbye_takes, Wake::MaxCall);
+        if let (None, Some(parting)) = (self.ending, self.parting) {
+            return Some((parting.by, Wake::Parting));
+        }
         match (self.ending, self.answered, self.talk.goodbye_deadline()) {
             (Some(_), _, _) => None,
             (None, _, Some((at, _))) => Some((at, Wake::Goodbye)),
@@ -259,18 +264,15 @@ impl Call {
         if self.ending.is_none() {
             self.ending = Some(Ending { reason, at: now });
             out.observe(Observation::Ending(reason));
-            self.voice.stop(out);
+            self.tell_of_end(reason, out);
+            self.voice.stop(&mut self.talk, out);
             self.talk.close(out);
         }
     }
 
-    /// The call cannot go on. If only the agent is lost, a caller who was about to leave goes where it was to go.
-    fn give_up(&mut self, reason: EndReason, now: Instant, out: &mut Actions) {
-        let is_agent_lost = matches!(reason, EndReason::RealtimeLost | EndReason::RealtimeRefused);
-        if let Some(leaving) = self.tools.leaving().filter(|_| is_agent_lost && self.ending.is_none()) {
-            self.leave(leaving, now, out);
-        }
-        self.end(reason, now, out);
+    /// Whether nobody speaks and nothing is under way.
+    fn is_pause(&self) -> bool {
+        !self.voice.is_playing() && !self.talk.is_busy() && !self.tools.is_busy() && !self.keys.is_busy()
     }
 
     /// Does whatever can be done now, on the way in or on the way out.
@@ -278,17 +280,26 @@ impl Call {
         if self.ending.is_none() {
             self.go_on_with_call(now, out);
         }
+        if let (None, Some(parting)) = (self.ending, self.parting) {
+            self.go_on_parting(parting, now, out);
+        }
         if let Some(ending) = self.ending {
             self.go_on_with_ending(ending, now, timer, out);
         }
     }
 
     fn go_on_with_call(&mut self, now: Instant, out: &mut Actions) {
+        let is_pause = self.is_pause();
+        let turnover = self.talk.turn_over(now, is_pause, out);
+        self.session_changed(now, turnover, out);
         self.line.set_up(self.talk.is_ready(), out);
         if let Some(address) = self.line.media_address()
             && self.voice.told(address)
         {
             out.observe(Observation::MediaReady { after: now.since(self.started) });
+        }
+        if self.parting.is_some() {
+            return;
         }
         if self.answered.is_none() && self.line.is_answered() {
             self.answered = Some(now);
@@ -302,7 +313,8 @@ impl Call {
         if self.voice.weigh(&mut self.talk) {
             self.interrupt(false, out);
         }
-        self.voice.record(false, out);
+        self.voice.record(false, &mut self.talk, out);
+        self.talk.catch_up(out);
         // One in a step: several wait only where the caller has keyed them in while speaking.
         if let Some(keys) = self.keys.take(self.talk.caller_speaks_since()) {
             out.observe(Observation::KeyedIn { keys: keys.len() });
@@ -325,14 +337,17 @@ impl Call {
                     agent_is_heard,
                     keys_come: self.keys.are_coming(),
                     results_are_due: self.tools.is_busy(),
+                    now,
                 };
                 self.talk.go_on(session, moment, out);
             }
         }
         if let Some(reason) = self.talk.has_said_goodbye(agent_is_heard) {
-            self.end(reason, now, out);
+            self.give_up(reason, now, out);
         }
+        self.note_waiting(now);
         let is_busy = agent_is_heard
+            || !self.talk.is_ready()
             || self.talk.is_busy()
             || self.talk.is_saying_goodbye()
             || self.tools.is_busy()
@@ -385,7 +400,7 @@ impl Call {
     }
 
     fn go_on_with_ending(&mut self, ending: Ending, now: Instant, timer: bool, out: &mut Actions) {
-        self.voice.record(true, out);
+        self.voice.record(true, &mut self.talk, out);
         let all_gone = self.line.let_go(self.farewell(ending.reason), now, timer, out);
         if self.line.media_is_gone() {
             self.voice.close(out);
@@ -440,22 +455,19 @@ impl Call {
         let goes_on = self.ending.is_none();
         let keys = self.keys.deadline().filter(|_| goes_on).map(|at| (at, Wake::Keys));
         let idle = self.idle.deadline().filter(|_| goes_on).map(|at| (at, Wake::Idle));
+        let goes_on = goes_on && self.parting.is_none();
+        let session = self.talk.session_deadline(self.last).filter(|_| goes_on).map(|at| (at, Wake::Session));
+        let again = self.talk.again_at().filter(|at| goes_on && *at > self.last).map(|at| (at, Wake::Again));
+        let dead_air = self.dead_air.deadline().filter(|_| goes_on).map(|at| (at, Wake::DeadAir));
+        let filler = self.filler.deadline().filter(|_| goes_on).map(|at| (at, Wake::Filler));
+        let waiting = [session, again, dead_air, filler];
         let all = [uplink, playout, self.time_limit(), look, clean_up, keys, idle];
-        let deadline = all.into_iter().flatten().min();
+        let deadline = all.into_iter().chain(waiting).flatten().min();
         debug_assert!(
             deadline.is_none_or(|(at, wake)| at > self.last || !wake.is_pacing()),
             "a pacing deadline lies in the past: {deadline:?} at {}",
             self.last
         );
         Next { deadline, finished: false }
-    }
-}
-
-/// Writes a pseudonym as an HTTP header has it.
-fn write_tag(tag: Option<[u8; 32]>, out: &mut Vec<u8>) {
-    use std::io::Write;
-    for byte in tag.into_iter().flatten() {
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, "{byte:02x}");
     }
 }

@@ -1,20 +1,27 @@
-//! The Realtime side of a call: the session, the agent's answers, and the goodbye.
+//! The Realtime side of a call: the conversation, whatever session it takes place in, the agent's answers, and the
+//! goodbye.
 
 mod hearing;
+mod links;
 
 pub(super) use hearing::Heard;
+pub(super) use links::{Down, Turnover};
 
-use super::answers::{Answers, Circumstances, Debt, Purpose};
+use super::answers::{Answers, Circumstances, Debt, Failed, Purpose};
+use super::history::{Entry, History};
 use super::io::{Action, Actions, EndReason};
+use super::kept::{Kept, MOST_MS};
+use super::retry::Retry;
+use super::session::Session;
 use super::turns::CallerTurns;
 use crate::downlink::Interrupted;
 use crate::format::{ModelFormat, PTIME_MS};
-use crate::id::LinkId;
-use crate::observe::{Observation, Once};
+use crate::observe::{self, Observation};
 use crate::playout::MAX_ITEM_ID_BYTES;
-use crate::realtime::{ClientEvent, Dialect, close_code, is_refusal};
-use crate::settings::{BargeIn, SessionSettings, Tool};
-use crate::time::{Duration, Instant};
+use crate::realtime::{ClientEvent, Dialect};
+use crate::rng::Rng;
+use crate::settings::{CallSettings, Recovery, Resume, SessionSettings, Tool};
+use crate::time::{Duration, Instant, UtcNanos};
 use std::borrow::Cow;
 
 /// How long the goodbye may take, from its request until its last sample was sent. It begins so long before
@@ -33,20 +40,19 @@ const ASK_IDLE: &str = "The caller has said nothing for a while. In the language
 const NOBODY_THERE: &str = "The caller does not answer. In the language of the conversation, say in one short \
                             sentence that you are ending the call, and say goodbye. Ask nothing.";
 
+/// What the agent is told when its session was lost while it spoke.
+const GO_ON: &str = "The line to you broke while you were speaking. The caller has heard you up to the end of your \
+                     last message. Go on from exactly there, in the same language. Greet nobody, and say nothing \
+                     again that was said.";
+
+/// The same, where the operator wants it said once more.
+const SAY_AGAIN: &str = "The line to you broke while you were speaking, and your last message has no end. Say it once \
+                         more from its beginning, and complete it, in the same language. Greet nobody.";
+
 /// Whether the server would know an item by this name: it has one, and it was not shortened here.
 fn is_whole_name(item_id: &str) -> bool {
     // A name is shortened between two letters, which may be 3 bytes earlier.
     !item_id.is_empty() && item_id.len() < MAX_ITEM_ID_BYTES - 3
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Session {
-    /// The socket is being opened, or the server has not said its first word.
-    Opening,
-    /// Our settings are sent.
-    Updating,
-    Ready,
-    Closed,
 }
 
 /// What goes on in the call while an answer may be due.
@@ -57,6 +63,7 @@ pub(super) struct Moment {
     pub(super) keys_come: bool,
     /// Functions are under way, whose results are answered together.
     pub(super) results_are_due: bool,
+    pub(super) now: Instant,
 }
 
 /// The last words, and why they are said.
@@ -66,70 +73,132 @@ struct Goodbye {
     by: Instant,
     /// The server has cut them off once: the caller was still speaking when they began.
     was_cut: bool,
-    /// All of it has come.
+    /// All of it has come that will.
     is_said: bool,
+    /// Something of it has come.
+    is_heard: bool,
+}
+
+/// What a session is told at its beginning.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Brief<'a> {
+    pub(super) settings: &'a SessionSettings,
+    /// All that the model can call.
+    pub(super) tools: &'a [Tool],
 }
 
 #[derive(Debug)]
 pub(super) struct Talk {
-    link: LinkId,
     dialect: Dialect,
-    session: Session,
-    /// The format in which the agent speaks: asked for, or agreed.
-    format: ModelFormat,
+    recovery: Recovery,
+    /// What the time was when the call began.
+    start: UtcNanos,
+    /// Who calls, as a pseudonym.
+    tag: Option<[u8; 32]>,
+    /// The session in which the conversation takes place.
+    live: Option<Session>,
+    /// The one that is to take its place, or the first.
+    coming: Option<Session>,
+    last_link: u32,
+    retry: Retry,
+    /// Since when there has been no session.
+    lost_at: Option<Instant>,
+    is_closed: bool,
+    /// The format in which the first session has agreed to speak. All others have to.
+    agreed: Option<ModelFormat>,
+    history: History,
+    kept: Kept,
+    /// The caller has been speaking, or has spoken, since so much of the caller's audio, in milliseconds, and nothing of
+    /// an answer to it has come.
+    unanswered_ms: Option<u64>,
+    /// When the caller's speech began that is or was last being heard, on the same clock.
+    speech_ms: u64,
+    /// The answer that is being made began when the caller had spoken, so it is one to that.
+    answers_turn: bool,
+    /// The caller has said or done something, and nothing is heard of an answer to it.
+    is_waited_for: bool,
+    /// How many turns in a row have had no answer because it failed.
+    turns_given_up: u8,
+    /// How long nothing may be asked for, if the server has said so since.
+    reset: Option<Duration>,
     turns: CallerTurns,
     answers: Answers,
-    /// How much of the caller's audio the server was given, in bytes.
-    given: u64,
+    /// How much of the caller's audio the sessions before this one were given, in milliseconds.
+    base_ms: u64,
     events_sent: u32,
     goodbye: Option<Goodbye>,
-    told: Once,
 }
 
 impl Talk {
-    pub(super) fn new(link: LinkId, settings: &SessionSettings, barge_in: BargeIn) -> Self {
+    pub(super) fn new(settings: &CallSettings, rng: Rng, start: UtcNanos, tag: Option<[u8; 32]>) -> Self {
         Self {
-            link,
-            dialect: settings.dialect,
-            session: Session::Opening,
-            format: settings.audio_format,
-            turns: CallerTurns::new(barge_in, settings),
+            dialect: settings.session.dialect,
+            recovery: settings.recovery,
+            start,
+            tag,
+            live: None,
+            coming: None,
+            last_link: 0,
+            retry: Retry::new(rng),
+            lost_at: None,
+            is_closed: false,
+            agreed: None,
+            history: History::new(settings.recovery.history_tokens),
+            kept: Kept::default(),
+            unanswered_ms: None,
+            speech_ms: 0,
+            answers_turn: false,
+            is_waited_for: false,
+            turns_given_up: 0,
+            reset: None,
+            turns: CallerTurns::new(settings.barge_in, &settings.session),
             answers: Answers::default(),
-            given: 0,
+            base_ms: 0,
             events_sent: 0,
             goodbye: None,
-            told: Once::default(),
         }
     }
 
-    pub(super) const fn link(&self) -> LinkId {
-        self.link
+    /// Whether there is a session.
+    pub(super) const fn is_ready(&self) -> bool {
+        self.live.is_some()
     }
 
-    pub(super) fn is_ready(&self) -> bool {
-        self.session == Session::Ready
+    /// The format in which the agent speaks, once the first session is ready.
+    pub(super) fn speaks(&self) -> ModelFormat {
+        self.agreed.unwrap_or_default()
     }
 
-    /// The format in which the agent speaks, once the session is ready.
-    pub(super) const fn speaks(&self) -> ModelFormat {
-        self.format
+    /// The format in which the server hears the caller, once the first session is ready.
+    pub(super) fn hears(&self) -> ModelFormat {
+        self.dialect.hears(self.speaks())
     }
 
-    /// The format in which the server hears the caller, once the session is ready.
-    pub(super) const fn hears(&self) -> ModelFormat {
-        self.dialect.hears(self.format)
+    /// Takes so much of the caller's audio: it is given to the server, or kept for the next one.
+    pub(super) fn take_audio(&mut self, audio: &[u8], out: &mut Actions) {
+        let frame_bytes = self.hears().frame_bytes();
+        let most_ms = if self.recovery.retry_for.is_zero() { 0 } else { MOST_MS };
+        self.kept.begin(frame_bytes / PTIME_MS as usize, most_ms);
+        if self.kept.take(audio, self.live.is_some()) {
+            self.give(audio, out);
+        }
+        let millis = self.kept.take_lost_ms();
+        if millis > 0 {
+            out.observe(Observation::Recovery(observe::Recovery::Dropped { millis }));
+        }
     }
 
-    /// Gives the server so much of the caller's audio.
-    pub(super) fn give(&mut self, audio: &[u8], out: &mut Actions) {
+    fn give(&mut self, audio: &[u8], out: &mut Actions) {
+        let Some(live) = &mut self.live else { return };
         let bytes = out.write(|arena| self.dialect.write_append(audio, arena));
-        out.push(Action::SendRealtime { link: self.link, bytes });
-        self.given = self.given.saturating_add(audio.len() as u64);
+        out.push(Action::SendRealtime { link: live.link, bytes });
+        live.given = live.given.saturating_add(audio.len() as u64);
     }
 
-    /// How much of the caller's audio the server was given, in milliseconds.
+    /// How much of the caller's audio the server was given, and those before it, in milliseconds.
     pub(super) fn given_ms(&self) -> u64 {
-        self.given * PTIME_MS / self.hears().frame_bytes().max(1) as u64
+        let hears = self.hears();
+        self.base_ms + self.live.as_ref().map_or(0, |live| live.given_ms(hears))
     }
 
     /// Whether the end is being said, and the caller is not listened to any more.
@@ -137,39 +206,18 @@ impl Talk {
         self.goodbye.is_some()
     }
 
-    /// The socket is open.
-    pub(super) fn is_open(&mut self, settings: &SessionSettings, tools: &[Tool], out: &mut Actions) {
-        if self.dialect.client_begins() {
-            self.begin(settings, tools, out);
-        }
-    }
-
-    /// Sends the settings, once.
-    fn begin(&mut self, settings: &SessionSettings, tools: &[Tool], out: &mut Actions) {
-        if self.session == Session::Opening {
-            self.session = Session::Updating;
-            self.update(settings, tools, out);
-        }
-    }
-
-    fn update(&mut self, settings: &SessionSettings, tools: &[Tool], out: &mut Actions) {
-        let (format, turns) = (self.format, self.turns.of_the_server());
-        self.send(ClientEvent::SessionUpdate { settings, tools, format, turns }, out);
-    }
-
-    /// The server does not speak the line's own format, so it is spoken to in the one that every server knows.
-    fn fall_back_to_pcm(&mut self, settings: &SessionSettings, tools: &[Tool], out: &mut Actions) {
-        out.observe(Observation::FormatRefused { format: self.format });
-        self.format = ModelFormat::Pcm24;
-        self.update(settings, tools, out);
-    }
-
     /// The server could not do what event `number` wanted, if it says which; `for_another` says whether that was
-    /// because it is making another answer.
-    fn refused(&mut self, number: Option<u32>, for_another: bool, out: &mut Actions) {
-        let refused = self.answers.refused(number, for_another, self.given_ms());
-        if refused != Some(Purpose::Goodbye) {
-            return;
+    /// because it is making another answer. What becomes of an answer that will not be made.
+    fn refused(
+        &mut self,
+        now: Instant,
+        number: Option<u32>,
+        for_another: bool,
+        out: &mut Actions,
+    ) -> Option<Failed> {
+        let refused = self.answers.refused(number, for_another, self.given_ms())?;
+        if refused != Purpose::Goodbye {
+            return if for_another { None } else { self.failed(now, Some(refused), out) };
         }
         if for_another {
             self.answers.want(Purpose::Goodbye);
@@ -179,6 +227,46 @@ impl Talk {
             // It will not be said.
             goodbye.is_said = true;
         }
+        None
+    }
+
+    /// An answer has failed that was made for this reason: it is asked for once more, or given up.
+    fn failed(&mut self, now: Instant, purpose: Option<Purpose>, out: &mut Actions) -> Option<Failed> {
+        let failed = self.answers.failed(purpose, self.events_sent, now, self.reset.take());
+        let told = match failed {
+            Failed::Again { wait } => observe::Recovery::AnswerAgain { wait },
+            Failed::GivenUp => {
+                self.turns_given_up = self.turns_given_up.saturating_add(1);
+                self.is_waited_for = false;
+                observe::Recovery::AnswerGivenUp
+            }
+        };
+        out.observe(Observation::Recovery(told));
+        Some(failed)
+    }
+
+    /// How many turns in a row have had no answer because it failed.
+    pub(super) const fn turns_given_up(&self) -> u8 {
+        self.turns_given_up
+    }
+
+    /// Whether the caller waits for an answer: something was said or keyed in, and nothing is heard. `agent_is_heard`
+    /// ends that.
+    pub(super) fn is_waited_for(&mut self, agent_is_heard: bool) -> bool {
+        self.is_waited_for &= !agent_is_heard;
+        self.is_waited_for && self.caller_speaks_since().is_none()
+    }
+
+    /// Asks once more for an answer, whatever became of the last request.
+    pub(super) fn ask_again(&mut self, out: &mut Actions) {
+        self.cancel_what_is_under_way(out);
+        self.answers.start_over();
+        self.answers.owe(Debt::Turn, self.events_sent, true);
+    }
+
+    /// When an answer that has failed may be asked for again.
+    pub(super) const fn again_at(&self) -> Option<Instant> {
+        self.answers.again_at()
     }
 
     /// Takes an item back of which nothing was heard.
@@ -190,7 +278,51 @@ impl Talk {
 
     /// Somebody began to speak. Returns whether the agent is interrupted at once.
     pub(super) fn speech_begins(&mut self, agent_is_heard: bool, audio_start_ms: Option<u64>) -> bool {
-        self.turns.begin(agent_is_heard, audio_start_ms, self.given_ms())
+        let given_ms = self.given_ms();
+        let told_ms = audio_start_ms.map(|start| start.saturating_add(self.base_ms));
+        self.speech_ms = told_ms.unwrap_or(given_ms).clamp(given_ms.saturating_sub(MOST_MS), given_ms);
+        self.is_waited_for = false;
+        self.answers.speech_begins();
+        self.turns.begin(agent_is_heard, told_ms, given_ms)
+    }
+
+    /// The caller's turn has become an item.
+    fn turn_is_complete(&mut self, item_id: &str) {
+        self.unanswered_ms.get_or_insert(self.speech_ms);
+        self.is_waited_for = true;
+        let item_id = crate::playout::bounded(item_id).to_owned();
+        self.history.push(Entry::Caller { item_id, text: None });
+    }
+
+    /// What the caller said in a turn is written down.
+    pub(super) fn caller_said(&mut self, item_id: &str, words: &str) {
+        self.history.caller_said(item_id, words);
+    }
+
+    /// Something of an answer has come that is heard, or that a function is called by.
+    fn turn_is_answered(&mut self) {
+        if self.answers_turn || !self.answers.is_being_made() {
+            self.unanswered_ms = None;
+        }
+    }
+
+    /// This was heard of what the agent said in a session, or in a former one, as the words of which it is now known
+    /// what was heard.
+    pub(super) fn agent_said(&mut self, text: &str, is_former: bool, out: &mut Actions) {
+        if !text.is_empty() {
+            self.remember(Entry::Agent(text.to_owned()), !is_former, out);
+        }
+    }
+
+    /// Remembers something, and tells the session if it does not know it. The number of the event that told it, or of
+    /// the last one.
+    fn remember(&mut self, entry: Entry, is_known: bool, out: &mut Actions) -> u32 {
+        if let Some(live) = self.live.as_mut().filter(|_| !is_known) {
+            let (dialect, events_sent) = (self.dialect, &mut self.events_sent);
+            live.tell_one(&entry, |link, event, _| links::write(dialect, link, event, events_sent, out));
+        }
+        self.history.push(entry);
+        self.events_sent
     }
 
     /// Looks again at a turn of which it is in doubt whether it is the caller's; `was_loud` says whether the bridge
@@ -228,10 +360,17 @@ impl Talk {
     pub(super) fn go_on(&mut self, settings: &SessionSettings, moment: Moment, out: &mut Actions) {
         let now_ms = self.given_ms();
         let circumstances = Circumstances {
-            caller_is_busy: moment.keys_come || self.turns.speaks_since(now_ms).is_some(),
+            caller_is_busy: moment.keys_come
+                || self.turns.speaks_since(now_ms).is_some()
+                || self.kept.waits(),
+            agent_is_heard: moment.agent_is_heard,
             waits_for_agent: moment.agent_is_heard && self.turns.wait_for_the_agent(),
             results_are_due: moment.results_are_due,
+            now: moment.now,
         };
+        if self.live.is_none() {
+            return;
+        }
         let Some(purpose) = self.answers.next(circumstances) else { return };
         // Behind a goodbye nothing else is said.
         if self.is_saying_goodbye() && purpose != Purpose::Goodbye {
@@ -249,21 +388,13 @@ impl Talk {
         match purpose {
             Purpose::Answer => None,
             Purpose::AskIdle => Some(ASK_IDLE.into()),
+            Purpose::Resume if self.recovery.resume == Resume::Repeat => Some(SAY_AGAIN.into()),
+            Purpose::Resume => Some(GO_ON.into()),
             Purpose::Goodbye => Some(if is_idle { NOBODY_THERE } else { TIME_IS_UP }.into()),
             Purpose::Greeting => {
                 let words = settings.greeting.as_deref().unwrap_or_default();
                 Some(format!("Begin the call. Say exactly this and nothing else: {words}").into())
             }
-        }
-    }
-
-    /// The socket is gone. Says why the call ends.
-    pub(super) fn down(&mut self, http_status: Option<u16>, code: Option<u16>, reason: &[u8]) -> EndReason {
-        self.session = Session::Closed;
-        if is_refusal(close_code(reason), code, http_status) {
-            EndReason::RealtimeRefused
-        } else {
-            EndReason::RealtimeLost
         }
     }
 
@@ -282,14 +413,39 @@ impl Talk {
     /// Puts what the caller has keyed in into the conversation; it is answered.
     pub(super) fn keyed_in(&mut self, keys: &str, out: &mut Actions) {
         let text = format!("(The caller has keyed in on the telephone: {keys})");
-        self.answer(ClientEvent::UserText { text: &text }, Some(Debt::Keys), out);
+        let is_session = self.live.is_some();
+        let number = self.remember(Entry::Told(text), false, out);
+        self.is_waited_for = true;
+        self.answers.owe(Debt::Keys, number, !is_session);
     }
 
-    /// Puts something into the conversation, which is answered if it is owed.
-    pub(super) fn answer(&mut self, event: ClientEvent<'_>, owed: Option<Debt>, out: &mut Actions) {
-        let number = self.send(event, out);
-        if let Some(debt) = owed {
-            self.answers.owe(debt, number, false);
+    /// The model has called a function.
+    pub(super) fn called(&mut self, [call_id, name, arguments]: [&str; 3]) {
+        let [call_id, name, arguments] = [call_id, name, arguments].map(str::to_owned);
+        if let Some(live) = &mut self.live {
+            live.knows_call(&call_id);
+        }
+        self.turn_is_answered();
+        self.history.push(Entry::Called { call_id, name, arguments });
+    }
+
+    /// Tells what came of a function, which is answered.
+    pub(super) fn returned(&mut self, [call_id, name, output]: [&str; 3], out: &mut Actions) {
+        let knows = self.live.as_ref().is_some_and(|live| live.has_call(call_id));
+        if knows {
+            // The one that has called it gets all of it.
+            self.send(ClientEvent::FunctionOutput { call_id, output }, out);
+        }
+        let [call_id, name, output] = [call_id, name, output].map(str::to_owned);
+        let number = self.remember(Entry::Returned { call_id, name, output }, knows, out);
+        self.answers.owe(Debt::Result, number, self.live.is_none());
+    }
+
+    /// Tells whether a tool may be called. If it may not, that is answered.
+    pub(super) fn approve(&mut self, request_id: &str, approve: bool, out: &mut Actions) {
+        let number = self.send(ClientEvent::McpApproval { request_id, approve }, out);
+        if !approve {
+            self.answers.owe(Debt::Result, number, false);
         }
     }
 
@@ -324,7 +480,9 @@ impl Talk {
     /// Tells the server how much of its items was heard.
     pub(super) fn interrupted(&mut self, cut: &Interrupted, out: &mut Actions) {
         let (item_id, content_index) = (cut.item_id.as_str(), cut.content_index);
-        if cut.heard_ms == 0 {
+        if cut.is_former {
+            // The server of today knows nothing of it.
+        } else if cut.heard_ms == 0 {
             self.take_back(item_id, out);
         } else if self.dialect.truncates()
             && is_whole_name(item_id)
@@ -339,9 +497,18 @@ impl Talk {
 
     /// Begins the end of the call, which is said by then at the latest.
     pub(super) fn say_goodbye(&mut self, reason: EndReason, by: Instant, out: &mut Actions) {
-        self.goodbye = Some(Goodbye { reason, by, was_cut: false, is_said: false });
+        self.goodbye = Some(Goodbye { reason, by, was_cut: false, is_said: false, is_heard: false });
         self.answers.want(Purpose::Goodbye);
         self.cancel_what_is_under_way(out);
+        if let (None, Some(goodbye)) = (&self.live, &mut self.goodbye) {
+            // Nobody is there to say it.
+            goodbye.is_said = true;
+        }
+    }
+
+    /// Whether something of the goodbye has come.
+    pub(super) fn goodbye_is_heard(&self) -> bool {
+        self.goodbye.is_some_and(|goodbye| goodbye.is_heard)
     }
 
     /// Why the call ends, if the goodbye was said to its last sample.
@@ -354,23 +521,13 @@ impl Talk {
         self.goodbye.map(|goodbye| (goodbye.by, goodbye.reason))
     }
 
-    /// Closes the socket, if it is not closed.
-    pub(super) fn close(&mut self, out: &mut Actions) {
-        if self.session != Session::Closed {
-            self.session = Session::Closed;
-            out.push(Action::CloseRealtime { link: self.link, code: 1000 });
-        }
-    }
-
     /// Sends an event, and gives its number.
     fn send(&mut self, event: ClientEvent<'_>, out: &mut Actions) -> u32 {
-        self.events_sent = self.events_sent.wrapping_add(1);
-        let number = self.events_sent;
-        if self.session != Session::Closed {
-            let bytes = out.write(|arena| self.dialect.write(event, number, arena));
-            out.push(Action::SendRealtime { link: self.link, bytes });
+        match &self.live {
+            Some(live) => links::write(self.dialect, live.link, event, &mut self.events_sent, out),
+            None => self.events_sent = self.events_sent.wrapping_add(1),
         }
-        number
+        self.events_sent
     }
 }
 

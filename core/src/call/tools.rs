@@ -7,13 +7,12 @@
 
 mod schema;
 
-use super::answers::Debt;
 use super::io::{Action, Actions, IoFault, Record, ToolAsk};
-use super::talk::Talk;
+use super::talk::{Brief, Talk};
 use crate::id::ToolId;
 use crate::observe::{Label, Observation, ToolFault};
-use crate::realtime::{ClientEvent, Item, ItemKind};
-use crate::settings::{CallSettings, Function, Tool};
+use crate::realtime::{Item, ItemKind};
+use crate::settings::{CallSettings, Function, SessionSettings, Tool};
 use crate::time::{Duration, Instant};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -115,9 +114,9 @@ impl Tools {
         }
     }
 
-    /// All that the model can call.
-    pub(super) fn all(&self) -> &[Tool] {
-        &self.all
+    /// What a session is told at its beginning.
+    pub(super) fn brief<'a>(&'a self, settings: &'a SessionSettings) -> Brief<'a> {
+        Brief { settings, tools: &self.all }
     }
 
     /// Whether functions are under way, or about to be.
@@ -207,6 +206,10 @@ impl Tools {
         }
         let record = Record::Called { name: put(name, out), arguments: put(arguments, out) };
         out.push(Action::Record(record));
+        // An id that was shortened would be nobody's.
+        if call_id.len() <= MAX_NAME_BYTES {
+            talk.called([call_id, shortened(name), or_empty(arguments)]);
+        }
         match self.decide([call_id, name, arguments]) {
             Err(why) => {
                 out.observe(Observation::ToolRefused { why });
@@ -278,11 +281,7 @@ impl Tools {
             let why = if is_long { ToolFault::TooLong } else { ToolFault::TooMany };
             out.observe(Observation::ToolRefused { why });
             if item.id.len() <= MAX_NAME_BYTES {
-                talk.answer(
-                    ClientEvent::McpApproval { request_id: &item.id, approve: false },
-                    Some(Debt::Result),
-                    out,
-                );
+                talk.approve(&item.id, false, out);
             }
             return;
         }
@@ -348,11 +347,8 @@ impl Tools {
         let Pending { reference, name, .. } = pending;
         match pending.asks {
             ToolAsk::Function => self.answer(reference, name, output, talk, out),
-            ToolAsk::Approval => {
-                // The server calls an approved tool by itself, and says when it has answered.
-                let event = ClientEvent::McpApproval { request_id: reference, approve: is_done };
-                talk.answer(event, (!is_done).then_some(Debt::Result), out);
-            }
+            // The server calls an approved tool by itself, and says when it has answered.
+            ToolAsk::Approval => talk.approve(reference, is_done, out),
         }
     }
 
@@ -361,8 +357,15 @@ impl Tools {
         out.push(Action::Record(record));
         // An id that was shortened would answer nobody.
         if call_id.len() <= MAX_NAME_BYTES {
-            talk.answer(ClientEvent::FunctionOutput { call_id, output }, Some(Debt::Result), out);
+            talk.returned([call_id, shortened(name), output], out);
         }
+    }
+
+    /// The session is over. What it has called and was not known to be complete is not called, and what it asked to be
+    /// allowed nobody wants any more.
+    pub(super) fn session_ends(&mut self) {
+        self.candidates.clear();
+        self.pending.retain(|pending| pending.asks == ToolAsk::Function);
     }
 
     /// The caller has interrupted the agent: whoever speaks on is not sent away.
@@ -385,6 +388,11 @@ impl Tools {
 /// A function without parameters is called with nothing, or with an empty object.
 fn or_empty(arguments: &str) -> &str {
     if arguments.trim().is_empty() { "{}" } else { arguments }
+}
+
+/// As much of a name as a name may have.
+fn shortened(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(MAX_NAME_BYTES)).unwrap_or_default()
 }
 
 /// What the model is told of something that went wrong.

@@ -139,6 +139,17 @@ impl CallerTurns {
         self.speaks_since_ms.filter(|since| given_ms.saturating_sub(*since) < LONGEST_TURN_MS)
     }
 
+    /// Whether it is in doubt that it is the caller who speaks.
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
+    /// The session is over: of the turns that it was hearing nothing more is told.
+    pub(super) fn session_ends(&mut self) {
+        (self.speaks_since_ms, self.is_in_doubt, self.echo) = (None, false, None);
+        self.committed.clear();
+    }
+
     /// Whether what the caller says is answered only when the agent has ended.
     pub(super) fn wait_for_the_agent(&self) -> bool {
         self.barge_in == BargeIn::Off

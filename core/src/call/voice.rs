@@ -6,9 +6,9 @@ use super::talk::Talk;
 use crate::downlink::{Downlink, Pushed};
 use crate::format::ModelFormat;
 use crate::id::LegId;
-use crate::observe::{BadInput, Observation, Once, RtpDrop, TurnLatency};
+use crate::observe::{BadInput, Observation, Once, Recovery, RtpDrop, TurnLatency};
 use crate::rng::Rng;
-use crate::settings::{CallSettings, MediaPlan, RtpSource};
+use crate::settings::{CallSettings, MediaPlan, Prompt, Prompts, RtpSource};
 use crate::time::Instant;
 use crate::uplink::Uplink;
 use core::net::SocketAddr;
@@ -97,10 +97,37 @@ impl Voice {
     }
 
     /// Nothing is sent any more; the port is kept until Asterisk sends nothing to it.
-    pub(super) fn stop(&mut self, out: &mut Actions) {
+    pub(super) fn stop(&mut self, talk: &mut Talk, out: &mut Actions) {
         self.is_deaf |= self.runs;
         self.runs = false;
-        self.record(true, out);
+        self.record(true, talk, out);
+    }
+
+    /// Nobody listens to the caller any more; what is queued is heard to its end.
+    pub(super) fn turn_deaf(&mut self) {
+        self.is_deaf = true;
+    }
+
+    /// Whether audio flows.
+    pub(super) const fn runs(&self) -> bool {
+        self.runs
+    }
+
+    /// The caller hears a sound of the bridge's own, behind what is being heard.
+    pub(super) fn prompt(&mut self, now: Instant, prompt: Prompt, prompts: &Prompts, out: &mut Actions) {
+        out.observe(Observation::Recovery(Recovery::Prompt(prompt)));
+        self.downlink.push_prompt(now, prompts.get(prompt), prompt == Prompt::Comfort);
+    }
+
+    /// The session is over: what has come of it is heard to its end, and nothing more comes.
+    pub(super) fn session_ends(&mut self, now: Instant) {
+        self.ledger.forget();
+        self.downlink.session_ends(now);
+    }
+
+    /// Whether the agent is heard, and not a sound of the bridge's own.
+    pub(super) fn agent_is_heard(&self) -> bool {
+        self.is_playing() && !self.downlink.plays_prompt()
     }
 
     /// Whether the caller has put the call on hold. Asterisk sends music then, which the model is spared.
@@ -168,7 +195,7 @@ impl Voice {
             out.observe(Observation::Concealed { millis: report.concealed_ms });
         }
         if !self.bytes.is_empty() {
-            talk.give(&self.bytes, out);
+            talk.take_audio(&self.bytes, out);
         }
     }
 
@@ -183,6 +210,7 @@ impl Voice {
     pub(super) fn play(&mut self, now: Instant, out: &mut Actions) {
         let due = self.runs && self.downlink.deadline().is_some_and(|at| at <= now);
         let (true, Some(to)) = (due, self.peer) else { return };
+        let was_prompt = self.downlink.plays_prompt();
         let mut sent = None;
         let bytes = out.write(|arena| sent = self.downlink.poll(now, arena));
         let Some(sent) = sent else { return };
@@ -197,7 +225,7 @@ impl Voice {
         if sent.skipped_slots > 0 {
             out.observe(Observation::PlayoutLate { slots: sent.skipped_slots });
         }
-        if let Some(latency) = self.ledger.packet(now) {
+        if let Some(latency) = if was_prompt { None } else { self.ledger.packet(now) } {
             self.tell_latency(latency, out);
         }
     }
@@ -220,7 +248,7 @@ impl Voice {
 
     /// Records what has been heard to the end that it has, at most [`MAX_RECORDS`] of it in one step; if the
     /// call `is_over`, that end is now.
-    pub(super) fn record(&mut self, is_over: bool, out: &mut Actions) {
+    pub(super) fn record(&mut self, is_over: bool, talk: &mut Talk, out: &mut Actions) {
         for _ in 0..MAX_RECORDS {
             let Some(said) = self.downlink.next_said(is_over) else { return };
             let record = Record::AgentSaid {
@@ -232,6 +260,7 @@ impl Voice {
                 received_ms: said.received_ms,
             };
             out.push(Action::Record(record));
+            talk.agent_said(said.text, said.is_former, out);
         }
     }
 
@@ -299,7 +328,7 @@ impl Voice {
     pub(super) fn interrupt(&mut self, talk: &mut Talk, out: &mut Actions) {
         self.ledger.forget();
         talk.mute_answer();
-        self.record(true, out);
+        self.record(true, talk, out);
         let Some(cut) = self.downlink.barge_in() else { return };
         out.observe(Observation::BargeIn { heard_ms: cut.heard_ms, dropped_ms: cut.dropped_ms });
         talk.interrupted(&cut, out);
@@ -309,7 +338,7 @@ impl Voice {
         if !self.runs {
             return [None, None];
         }
-        let uplink = if talk.is_saying_goodbye() { None } else { self.uplink.deadline() };
+        let uplink = if self.is_deaf || talk.is_saying_goodbye() { None } else { self.uplink.deadline() };
         let downlink = self.peer.and_then(|_| self.downlink.deadline());
         [uplink, downlink.map(|at| (at, Wake::Playout))]
     }

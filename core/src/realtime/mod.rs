@@ -18,6 +18,10 @@ pub use server::{Item, ItemKind, SERVER_EVENTS, ServerEvent};
 pub use crate::settings::Dialect;
 
 use crate::format::ModelFormat;
+use crate::json::{Text, lenient};
+use crate::observe::Label;
+use crate::time::Duration;
+use serde::Deserialize;
 
 /// The longest message that is looked at, in bytes. OpenAI takes and gives at most 15 MiB of audio in one event;
 /// LocalAI sends a whole utterance in one.
@@ -74,6 +78,17 @@ impl Dialect {
         }
     }
 
+    /// How long a session of such a server lasts at most, if that is known.
+    #[must_use]
+    pub const fn session_life(self) -> Option<Duration> {
+        match self {
+            Self::OpenAi | Self::Beta => Some(Duration::from_secs(60 * 60)),
+            Self::Azure => Some(Duration::from_secs(30 * 60)),
+            Self::Qwen => Some(Duration::from_secs(120 * 60)),
+            Self::Xai => None,
+        }
+    }
+
     /// Whether the server can be told how much of an item was heard.
     #[must_use]
     pub const fn truncates(self) -> bool {
@@ -87,17 +102,60 @@ impl Dialect {
     }
 }
 
-/// The code in a close reason: servers close with `<type>.<code>`; anything else is taken as it is.
+/// The code in a close reason, which is `<type>.<code>`, or in the body of a refused upgrade, which is JSON with an
+/// `error`; empty if there is none.
 #[must_use]
-pub fn close_code(reason: &[u8]) -> &str {
+pub fn close_code(reason: &[u8]) -> Label {
+    #[derive(Default, Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow, default, deserialize_with = "lenient")]
+        error: Fault<'a>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Fault<'a> {
+        #[serde(borrow, default)]
+        code: Text<'a>,
+        #[serde(rename = "type", borrow, default)]
+        kind: Text<'a>,
+    }
+
+    if reason.trim_ascii_start().starts_with(b"{") {
+        let Fault { code, kind } = serde_json::from_slice::<Body<'_>>(reason).unwrap_or_default().error;
+        return Label::new(if code.is_empty() { &kind } else { &code });
+    }
     let text = core::str::from_utf8(reason).unwrap_or_default();
-    text.rsplit('.').next().unwrap_or(text)
+    Label::new(text.rsplit('.').next().unwrap_or(text))
 }
 
-/// Whether trying again cannot help: the code decides first, because "no credit" comes with a close code that
-/// says "try again later"; then the close code, then the HTTP status of a refused upgrade.
+/// What the end of a session, or the refusal of one, means for the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Trying again cannot help.
+    Fatal,
+    /// The session has lasted as long as one may; the next one can be had at once.
+    Expired,
+    /// Trying again may help.
+    Retry,
+}
+
+/// Decides by the code first, because "no credit" comes with a close code that says "try again later"; then by the
+/// close code, then by the HTTP status of a refused upgrade.
 #[must_use]
-pub fn is_refusal(code: &str, close: Option<u16>, http_status: Option<u16>) -> bool {
+pub fn verdict(code: &str, close: Option<u16>, http_status: Option<u16>) -> Verdict {
+    if code == "session_expired" {
+        return Verdict::Expired;
+    }
+    // OpenAI closes an expired session with 1001 and a reason in prose.
+    let is_fatal = is_fatal(code)
+        || matches!(close, Some(3000 | 4000 | 4004))
+        // What a server says of the request itself; it is no better the next time. The others ask for patience.
+        || http_status.is_some_and(|status| matches!(status, 300..=499) && !matches!(status, 408 | 409 | 425 | 429));
+    if is_fatal { Verdict::Fatal } else { Verdict::Retry }
+}
+
+/// Whether this code says that trying again cannot help, whatever it comes with.
+#[must_use]
+pub fn is_fatal(code: &str) -> bool {
     const FATAL_CODES: [&str; 6] = [
         "invalid_api_key",
         "insufficient_quota",
@@ -107,8 +165,14 @@ pub fn is_refusal(code: &str, close: Option<u16>, http_status: Option<u16>) -> b
         "beta_api_shape_disabled",
     ];
     FATAL_CODES.contains(&code)
-        || matches!(close, Some(3000 | 4000 | 4004))
-        || matches!(http_status, Some(401 | 403 | 404))
+}
+
+/// Whether an error that settings were answered with may be another one the next time.
+#[must_use]
+pub fn is_passing(code: &str) -> bool {
+    const PASSING: [&str; 5] =
+        ["server_error", "internal_error", "rate_limit_exceeded", "session_expired", "service_unavailable"];
+    PASSING.contains(&code)
 }
 
 #[cfg(test)]
@@ -127,9 +191,29 @@ mod tests {
     #[test]
     fn no_credit_is_a_refusal_although_its_close_code_says_try_again() {
         let code = close_code(b"insufficient_quota.insufficient_quota");
-        assert!(is_refusal(code, Some(1013), None));
-        assert!(!is_refusal("", Some(1013), None));
-        assert!(!is_refusal("", Some(1006), None));
-        assert!(is_refusal("", None, Some(401)));
+        assert_eq!(verdict(code.as_str(), Some(1013), None), Verdict::Fatal);
+        let body =
+            br#"{"error":{"message":"You exceeded your quota.","type":"x","code":"insufficient_quota"}}"#;
+        assert_eq!(verdict(close_code(body).as_str(), None, Some(429)), Verdict::Fatal);
+        assert_eq!(close_code(b"{\"error\":7").as_str(), "");
+        assert_eq!(verdict("", Some(1013), None), Verdict::Retry);
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
+        for close in [1001, 1005, 1006, 1011, 1012] {
+            assert_eq!(verdict("", Some(close), None), Verdict::Retry, "{close}");
+        }
+        for close in [3000, 4000, 4004] {
+            assert_eq!(verdict("", Some(close), None), Verdict::Fatal, "{close}");
+        }
+        for status in [408, 429, 500, 502, 503, 504] {
+            assert_eq!(verdict("", None, Some(status)), Verdict::Retry, "{status}");
+        }
+        for status in [400, 401, 403, 404] {
+            assert_eq!(verdict("", None, Some(status)), Verdict::Fatal, "{status}");
+        }
+        assert_eq!(verdict("session_expired", Some(1001), None), Verdict::Expired);
+        assert_eq!(verdict("", None, None), Verdict::Retry);
     }
 }

@@ -1,13 +1,12 @@
 //! What a message of the server means for the session, and what it asks of the rest of the call.
 
-use super::{Session, Talk};
-use crate::call::answers::{Debt, Purpose};
+use super::Talk;
+use crate::call::answers::{Debt, Failed, Purpose};
 use crate::call::io::{Actions, EndReason};
-use crate::call::turns::Verdict;
-use crate::format::ModelFormat;
-use crate::observe::{BadInput, Label, McpEvent, Observation};
-use crate::realtime::{Item, ServerEvent, is_refusal};
-use crate::settings::{SessionSettings, Tool};
+use crate::call::turns::Verdict as Whose;
+use crate::observe::{Label, McpEvent, Observation, Usage};
+use crate::realtime::{Item, ServerEvent, Verdict, is_fatal, verdict};
+use crate::time::Instant;
 
 /// The codes of the error that says that a response was asked for while another one was being made: OpenAI's, and
 /// that of servers of the same kind.
@@ -18,7 +17,6 @@ pub(super) const ALREADY_ANSWERING: [&str; 2] =
 #[derive(Debug)]
 pub(in crate::call) enum Heard<'a> {
     Nothing,
-    SessionReady,
     SpeechStarted {
         audio_start_ms: Option<u64>,
     },
@@ -73,31 +71,29 @@ pub(in crate::call) enum Heard<'a> {
     ResponseDone {
         response_id: &'a str,
         is_complete: bool,
+        usage: Option<Usage>,
+        /// It has failed, and will not be asked for again.
+        is_given_up: bool,
     },
+    /// An answer that was asked for will not be made.
+    AnswerGivenUp,
+    /// The session has lasted as long as one may.
+    SessionIsOver,
     End(EndReason),
 }
 
 impl Talk {
-    /// Reads a message and does what concerns the session alone.
+    /// Takes a message of the live session and does what concerns the conversation alone.
     pub(in crate::call) fn message<'a>(
         &mut self,
-        event: &'a Option<ServerEvent<'a>>,
-        settings: &SessionSettings,
-        tools: &[Tool],
+        now: Instant,
+        event: &'a ServerEvent<'a>,
         out: &mut Actions,
     ) -> Heard<'a> {
-        let Some(event) = event else {
-            out.observe_bad(BadInput::RealtimeEvent, &mut self.told);
-            return Heard::Nothing;
-        };
         match event {
-            ServerEvent::SessionCreated { .. } => self.begin(settings, tools, out),
-            ServerEvent::SessionUpdated { format } => {
-                return self.session_updated(*format, settings, tools, out);
-            }
             ServerEvent::Error { code, param, number } => {
                 out.observe(Observation::RealtimeError { code: Label::new(code), param: Label::new(param) });
-                return self.error(code, *number, settings, tools, out);
+                return self.error(now, code, *number, out);
             }
             ServerEvent::Mcp(event) => {
                 out.observe(Observation::Mcp(*event));
@@ -124,51 +120,26 @@ impl Talk {
             | ServerEvent::TranscriptDone { .. }
             | ServerEvent::ArgumentsDone { .. }
             | ServerEvent::ItemDone { .. }
-            | ServerEvent::ResponseDone { .. } => return self.answer_event(event, out),
-            ServerEvent::RateLimits { .. } | ServerEvent::Ignored | ServerEvent::Unknown => {}
+            | ServerEvent::ResponseDone { .. } => return self.answer_event(now, event, out),
+            ServerEvent::RateLimits { reset } => self.reset = *reset,
+            ServerEvent::SessionCreated { .. }
+            | ServerEvent::SessionUpdated { .. }
+            | ServerEvent::Ignored
+            | ServerEvent::Unknown => {}
         }
         Heard::Nothing
     }
 
-    fn session_updated(
-        &mut self,
-        format: Option<ModelFormat>,
-        settings: &SessionSettings,
-        tools: &[Tool],
-        out: &mut Actions,
-    ) -> Heard<'static> {
-        if self.session != Session::Updating {
-            return Heard::Nothing;
-        }
-        // PCM needs no confirmation: every server speaks it, and not every one shows its format.
-        if self.format != ModelFormat::Pcm24 && format != Some(self.format) {
-            self.fall_back_to_pcm(settings, tools, out);
-            return Heard::Nothing;
-        }
-        self.session = Session::Ready;
-        Heard::SessionReady
-    }
-
-    fn error(
-        &mut self,
-        code: &str,
-        number: Option<u32>,
-        settings: &SessionSettings,
-        tools: &[Tool],
-        out: &mut Actions,
-    ) -> Heard<'static> {
-        // Before the session stands, an error is the answer to our settings: they are lost whole, and no
-        // confirmation will come.
-        match self.session {
-            Session::Updating if self.format != ModelFormat::Pcm24 => {
-                self.fall_back_to_pcm(settings, tools, out);
-            }
-            Session::Opening | Session::Updating => return Heard::End(EndReason::RealtimeRefused),
-            Session::Ready | Session::Closed => {
-                self.refused(number, ALREADY_ANSWERING.contains(&code), out);
+    fn error(&mut self, now: Instant, code: &str, number: Option<u32>, out: &mut Actions) -> Heard<'static> {
+        match verdict(code, None, None) {
+            // No credit, a key that was withdrawn: nothing more comes of this session.
+            Verdict::Fatal => Heard::End(EndReason::RealtimeRefused),
+            Verdict::Expired => Heard::SessionIsOver,
+            Verdict::Retry => {
+                let failed = self.refused(now, number, ALREADY_ANSWERING.contains(&code), out);
+                if failed == Some(Failed::GivenUp) { Heard::AnswerGivenUp } else { Heard::Nothing }
             }
         }
-        Heard::Nothing
     }
 
     /// What the server has heard of the caller.
@@ -179,20 +150,22 @@ impl Talk {
                 return Heard::SpeechStarted { audio_start_ms: *audio_start_ms };
             }
             ServerEvent::SpeechStopped { item_id, audio_end_ms } => {
-                self.turns.stop(item_id, *audio_end_ms, self.given_ms());
+                let told_ms = audio_end_ms.map(|end| end.saturating_add(self.base_ms));
+                self.turns.stop(item_id, told_ms, self.given_ms());
                 // Its item comes next, and where the server answers by itself, the answer.
                 self.answers.expect(self.given_ms());
                 out.observe(Observation::SpeechStopped);
                 return Heard::SpeechStopped { item_id };
             }
             ServerEvent::Committed { item_id } => match self.turns.commit(item_id) {
-                Verdict::Echo => {
+                Whose::Echo => {
                     self.answers.expect_none();
                     out.observe(Observation::EchoIgnored);
                     self.take_back(item_id, out);
                     return Heard::Echo;
                 }
-                Verdict::Caller { is_to_be_asked_for } => {
+                Whose::Caller { is_to_be_asked_for } => {
+                    self.turn_is_complete(item_id);
                     if is_to_be_asked_for {
                         self.answers.owe_turn(self.events_sent);
                     } else if self.turns.of_the_server().create_response {
@@ -225,11 +198,12 @@ impl Talk {
     }
 
     /// What comes of an answer.
-    fn answer_event<'a>(&mut self, event: &'a ServerEvent<'a>, out: &mut Actions) -> Heard<'a> {
+    fn answer_event<'a>(&mut self, now: Instant, event: &'a ServerEvent<'a>, out: &mut Actions) -> Heard<'a> {
         let now_ms = self.given_ms();
         match event {
             ServerEvent::ResponseCreated { response_id, number } => {
                 self.answers.begins(response_id, *number, now_ms);
+                self.answers_turn = self.caller_speaks_since().is_none();
                 return Heard::Created;
             }
             ServerEvent::AudioDelta { response_id, item_id, .. } if self.is_muted(response_id) => {
@@ -237,9 +211,16 @@ impl Talk {
             }
             ServerEvent::AudioDelta { response_id, item_id, content_index, delta } => {
                 self.answers.seen(response_id, now_ms);
+                self.answers.speaks();
+                if let Some(goodbye) = self.goodbye.as_mut().filter(|_| self.answers.makes(Purpose::Goodbye))
+                {
+                    goodbye.is_heard = true;
+                }
+                self.turn_is_answered();
                 return Heard::Audio { response_id, item_id, content_index: *content_index, delta };
             }
             ServerEvent::AudioDone { item_id, content_index } => {
+                self.answers.has_spoken_out();
                 return Heard::AudioDone { item_id, content_index: *content_index };
             }
             ServerEvent::TranscriptDelta { response_id, .. } if self.is_muted(response_id) => {}
@@ -257,31 +238,46 @@ impl Talk {
             ServerEvent::ItemDone { response_id, item } => {
                 return Heard::ItemDone { item, is_cut_off: self.is_muted(response_id) };
             }
-            ServerEvent::ResponseDone { response_id, number, status, detail, .. } => {
-                let was_made = self.answers.is_being_made();
-                let purpose = self.answers.ends(response_id, *number);
-                if purpose == Some(Purpose::Goodbye) {
-                    self.goodbye_ends(&**status == "cancelled");
-                }
-                out.observe(Observation::ResponseDone {
-                    status: Label::new(status),
-                    detail: Label::new(detail),
-                });
-                // No credit, a key that was withdrawn: every further answer would fail like this one.
-                if &**status == "failed" && is_refusal(detail, None, None) {
-                    return Heard::End(EndReason::RealtimeRefused);
-                }
-                match &**status {
-                    "completed" => self.answers.succeeded(),
-                    "failed" if was_made && !self.is_muted(response_id) && !self.is_saying_goodbye() => {
-                        self.answers.failed(purpose, self.events_sent, now_ms);
-                    }
-                    _ => {}
-                }
-                return Heard::ResponseDone { response_id, is_complete: &**status == "completed" };
-            }
+            ServerEvent::ResponseDone { .. } => return self.response_done(now, event, out),
             _ => {}
         }
         Heard::Nothing
+    }
+    fn response_done<'a>(
+        &mut self,
+        now: Instant,
+        event: &'a ServerEvent<'a>,
+        out: &mut Actions,
+    ) -> Heard<'a> {
+        let ServerEvent::ResponseDone { response_id, number, status, detail, usage } = event else {
+            return Heard::Nothing;
+        };
+        let was_made = self.answers.is_being_made();
+        let purpose = self.answers.ends(response_id, *number);
+        let is_news = purpose.is_some() || was_made && !self.answers.is_being_made();
+        if purpose == Some(Purpose::Goodbye) {
+            self.goodbye_ends(&**status == "cancelled");
+        }
+        let (told, why) = (Label::new(status), Label::new(detail));
+        out.observe(Observation::ResponseDone { status: told, detail: why });
+        // No credit, a key that was withdrawn: every further answer would fail like this one.
+        if &**status == "failed" && is_fatal(detail) {
+            return Heard::End(EndReason::RealtimeRefused);
+        }
+        // An answer that ends early has said what it has said; one that has said nothing is none.
+        let has_failed = match &**status {
+            "failed" => true,
+            "incomplete" => !self.answers.has_spoken(),
+            _ => false,
+        };
+        let is_complete = &**status == "completed";
+        if is_complete {
+            self.answers.succeeded();
+            self.turns_given_up = 0;
+        }
+        let matters = has_failed && is_news && !self.is_muted(response_id) && !self.is_saying_goodbye();
+        let failed = if matters { self.failed(now, purpose, out) } else { None };
+        let is_given_up = failed == Some(Failed::GivenUp);
+        Heard::ResponseDone { response_id, is_complete, usage: *usage, is_given_up }
     }
 }

@@ -2,6 +2,8 @@
 
 use super::hearing::ALREADY_ANSWERING;
 use super::*;
+use crate::id::LinkId;
+use crate::settings::BargeIn;
 use serde_json::Value;
 
 /// A session that stands, and what was said to the server in it.
@@ -18,10 +20,13 @@ impl Session {
             interrupt_response,
             ..SessionSettings::default()
         };
-        let mut session =
-            Self { talk: Talk::new(LinkId(1), &settings, barge_in), settings, said: Vec::new() };
+        let call = CallSettings { session: settings.clone(), barge_in, ..CallSettings::default() };
+        let talk = Talk::new(&call, Rng::new(1), UtcNanos::default(), None);
+        let mut session = Self { talk, settings, said: Vec::new() };
+        session.with(|talk, settings, out| talk.open(NOW, settings, out));
         session.server(r#"{"type":"session.created"}"#);
         session.server(r#"{"type":"session.updated"}"#);
+        session.with(|talk, _, out| assert_eq!(talk.turn_over(NOW, false, out), Turnover::First));
         session.said.clear();
         session
     }
@@ -29,8 +34,13 @@ impl Session {
     /// The server says this; what the rest of the call hears of it.
     fn server(&mut self, message: &str) -> String {
         let mut out = Actions::new();
-        let event = Dialect::OpenAi.read(message.as_bytes());
-        let heard = format!("{:?}", self.talk.message(&event, &self.settings, &[], &mut out));
+        let event = Dialect::OpenAi.read(message.as_bytes()).unwrap();
+        let heard = if self.talk.is_heard(NOW, LinkId(1)) {
+            format!("{:?}", self.talk.message(NOW, &event, &mut out))
+        } else {
+            let brief = Brief { settings: &self.settings, tools: &[] };
+            format!("{:?}", self.talk.coming_message(NOW, &event, brief, &mut out))
+        };
         self.note(&out);
         heard
     }
@@ -54,13 +64,13 @@ impl Session {
     /// So much of the caller's audio goes by.
     fn seconds(&mut self, seconds: usize) {
         let mut out = Actions::new();
-        self.talk.give(&vec![0; 48_000 * seconds], &mut out);
+        self.talk.take_audio(&vec![0; 48_000 * seconds], &mut out);
     }
 
     fn go_on(&mut self) {
         self.with(|talk, settings, out| {
             talk.give_up_on_lost();
-            let moment = Moment { agent_is_heard: false, keys_come: false, results_are_due: false };
+            let moment = Moment { agent_is_heard: false, keys_come: false, results_are_due: false, now: NOW };
             talk.go_on(settings, moment, out);
         });
     }
@@ -90,6 +100,8 @@ impl Session {
         self.said.iter().filter(|kind| *kind == "response.create").count()
     }
 }
+
+const NOW: Instant = Instant::START;
 
 const CREATED: &str = r#"{"type":"response.created","response":{"id":"r"}}"#;
 const COMPLETED: &str = r#"{"type":"response.done","response":{"id":"r","status":"completed"}}"#;
@@ -196,6 +208,7 @@ fn an_item_without_a_name_or_with_a_shortened_one_is_neither_truncated_nor_taken
             let cut = Interrupted {
                 item_id: item_id.clone(),
                 content_index: 0,
+                is_former: false,
                 heard_ms,
                 received_ms: 200,
                 dropped_ms: 100,
