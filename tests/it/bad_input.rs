@@ -88,7 +88,12 @@ fn no_realtime_server() {
     let mut scene = Scene::new(Stage { no_realtime: true, ..Stage::default() });
     scene.dial(1, &[]);
     assert_given_back(&mut scene, EndReason::RealtimeLost);
-    assert_eq!(lines(&scene, "Realtime link down: nobody listens there"), 1);
+    // It is tried again for as long as the caller may be kept ringing.
+    assert!(
+        (3..=6).contains(&lines(&scene, "Realtime link down: nobody listens there")),
+        "{:?}",
+        scene.told()
+    );
 }
 
 #[test]

@@ -3,9 +3,9 @@
 
 use ari_bridge_core::call::EndReason;
 use ari_bridge_core::format::MediaFormat;
-use ari_bridge_core::observe::{Observation, RtpDrop};
+use ari_bridge_core::observe::{Observation, Recovery, RtpDrop};
 use ari_bridge_core::resample::Resampler;
-use ari_bridge_core::settings::{CallSettings, MediaPlan, RtpSource, SessionSettings};
+use ari_bridge_core::settings::{CallSettings, MediaPlan, Prompt, RtpSource, SessionSettings};
 use ari_bridge_core::sim::asterisk::CallerState;
 use ari_bridge_core::time::Duration;
 use ari_bridge_tests::measure;
@@ -284,7 +284,7 @@ fn with_learn_nobody_who_comes_after_the_caller_is_listened_to_is_answered() {
 fn an_answer_that_fails_is_asked_for_again_but_not_for_ever() {
     use ari_bridge_core::sim::realtime::{Answer, Script, Speech, two_tones};
     for barge_in in ari_bridge_core::settings::BargeIn::ALL {
-        for (failures, is_answered) in [(2, true), (9, false)] {
+        for (failures, is_answered) in [(1, true), (9, false)] {
             let failure = Answer::Failure { code: "rate_limit_exceeded".into() };
             let speech = Speech { samples: two_tones(), rate: 24_000, transcript: "At last.".into() };
             let answers = vec![failure; failures].into_iter().chain([Answer::Speech(speech)]);
@@ -300,7 +300,9 @@ fn an_answer_that_fails_is_asked_for_again_but_not_for_ever() {
             let failed = scene.observations.iter().filter(
                 |(_, o)| matches!(o, Observation::ResponseDone { status, .. } if status.as_str() == "failed"),
             );
-            assert_eq!(failed.count(), failures.min(3), "{barge_in:?}");
+            assert_eq!(failed.count(), failures.min(2), "{barge_in:?}");
+            let sorry = |o: &Observation| *o == Observation::Recovery(Recovery::Prompt(Prompt::Sorry));
+            assert_eq!(scene.saw(sorry), !is_answered, "{barge_in:?}: who is not answered hears so");
         }
     }
 }

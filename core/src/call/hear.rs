@@ -20,7 +20,7 @@ impl Call {
         if self.is_leaving_realtime() {
             return Ok(());
         }
-        let is_live = self.talk.is_heard(now, link);
+        let is_live = self.talk.is_heard(now, link, true);
         let Some(event) = self.settings.session.dialect.read(bytes) else {
             out.observe_bad(BadInput::RealtimeEvent, &mut self.bad_told);
             return Ok(());

@@ -171,7 +171,7 @@ impl Call {
                 return self.message(now, link, bytes, out);
             }
             Input::RealtimePong { link } if self.talk.has_link(link) => {
-                self.talk.is_heard(now, link);
+                self.talk.is_heard(now, link, false);
             }
             Input::RealtimeDown { link, http_status, retry_after, code: close, reason, fault }
                 if self.talk.has_link(link) =>
@@ -225,6 +225,7 @@ impl Call {
         }
         match self.time_limit() {
             Some((at, _)) if at > now => Ok(()),
+            Some((_, Wake::AnswerWithin)) if self.talk.has_failed() => Err(EndReason::RealtimeLost),
             Some((_, Wake::AnswerWithin)) => Err(EndReason::NotReadyInTime),
             Some((_, Wake::Parting)) => Err(EndReason::MaxDuration),
             Some((_, Wake::MaxCall)) if self.answered.is_some() && now < self.call_limit() => {
@@ -315,6 +316,8 @@ impl Call {
         }
         self.voice.record(false, &mut self.talk, out);
         self.talk.catch_up(out);
+        let brief = self.tools.brief(&self.settings.session);
+        self.talk.ask_silent_server(now, brief, out);
         // One in a step: several wait only where the caller has keyed them in while speaking.
         if let Some(keys) = self.keys.take(self.talk.caller_speaks_since()) {
             out.observe(Observation::KeyedIn { keys: keys.len() });

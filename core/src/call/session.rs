@@ -12,8 +12,12 @@ pub(super) const READY_WITHIN: Duration = Duration::from_secs(5);
 /// Of a server that has said nothing for so long it is asked whether it is there.
 const PING_AFTER: Duration = Duration::from_secs(5);
 
-/// A server that has said nothing for so long, a ping included, is not there any more.
-const DEAD_AFTER: Duration = Duration::from_secs(10);
+/// A server that has said nothing to that for so long is not there any more.
+const DEAD_AFTER: Duration = Duration::from_secs(5);
+
+/// So much of the caller's voice, in milliseconds, may a server be given without saying anything at all; then it is asked
+/// whether it is still at work. What is loud need not be a voice, so this proves nothing yet.
+const UNHEARD_VOICE_MS: u64 = 3_000;
 
 /// The next session is opened so long before this one ends, or a quarter of its life before that if this is less.
 const RENEW_BEFORE: Duration = Duration::from_secs(120);
@@ -65,7 +69,11 @@ pub(super) struct Session {
     /// Something came of the server last then, and by then it had been given so much, in milliseconds of all.
     heard_at: Instant,
     pub(super) heard_ms: u64,
-    was_pinged: bool,
+    pinged_at: Option<Instant>,
+    /// How much of the caller's voice it was given since it said something, in milliseconds.
+    unheard_voice_ms: u64,
+    /// It was asked something that every server answers, and has said nothing since.
+    asked_at: Option<Instant>,
     /// The number of the first entry of the history that it was not told.
     told: u64,
     /// How many items it was told.
@@ -85,7 +93,9 @@ impl Session {
             given: 0,
             heard_at: now,
             heard_ms: 0,
-            was_pinged: false,
+            pinged_at: None,
+            unheard_voice_ms: 0,
+            asked_at: None,
             told: 0,
             items: 0,
             calls: Vec::new(),
@@ -103,21 +113,45 @@ impl Session {
 
     /// The server has said something, and has been given so much of the caller's audio.
     pub(super) fn is_heard(&mut self, now: Instant, given_ms: u64) {
-        (self.heard_at, self.heard_ms, self.was_pinged) = (now, given_ms, false);
+        (self.heard_at, self.heard_ms, self.pinged_at) = (now, given_ms, None);
+    }
+
+    /// The server has said something that is more than a sign of life.
+    pub(super) fn has_spoken(&mut self) {
+        (self.unheard_voice_ms, self.asked_at) = (0, None);
+    }
+
+    /// It was given so much of the caller's voice, in milliseconds.
+    pub(super) fn was_given_voice(&mut self, millis: u64) {
+        self.unheard_voice_ms = self.unheard_voice_ms.saturating_add(millis);
+    }
+
+    /// Whether the server is to be asked whether it is still at work: once.
+    pub(super) fn is_to_be_asked(&mut self, now: Instant) -> bool {
+        let is_due = self.asked_at.is_none() && self.unheard_voice_ms >= UNHEARD_VOICE_MS;
+        if is_due {
+            self.asked_at = Some(now);
+        }
+        is_due
     }
 
     /// When something is to be done about a server that says nothing.
     pub(super) fn silence_deadline(&self) -> Instant {
-        self.heard_at + if self.was_pinged { DEAD_AFTER } else { PING_AFTER }
+        let ping = self.pinged_at.map_or(self.heard_at + PING_AFTER, |pinged| pinged + DEAD_AFTER);
+        self.asked_at.map_or(ping, |asked| ping.min(asked + DEAD_AFTER))
     }
 
     /// Whether the server is to be asked whether it is there: once.
     pub(super) fn is_to_be_pinged(&mut self, now: Instant) -> bool {
-        now >= self.heard_at + PING_AFTER && !core::mem::replace(&mut self.was_pinged, true)
+        let is_due = self.pinged_at.is_none() && now >= self.heard_at + PING_AFTER;
+        if is_due {
+            self.pinged_at = Some(now);
+        }
+        is_due
     }
 
     pub(super) fn is_dead(&self, now: Instant) -> bool {
-        self.was_pinged && now >= self.heard_at + DEAD_AFTER
+        [self.pinged_at, self.asked_at].into_iter().flatten().any(|asked| now >= asked + DEAD_AFTER)
     }
 
     /// The session stands, and ends then, as the server says or as is known of such servers.
@@ -270,6 +304,20 @@ mod tests {
         session.is_heard(at(10_000), 0);
         assert!(!session.is_dead(at(19_999)));
         assert_eq!(session.silence_deadline(), at(15_000));
+    }
+
+    #[test]
+    fn a_server_that_is_spoken_to_and_says_nothing_is_asked_and_a_pong_is_no_answer() {
+        let at = Instant::from_millis;
+        let mut session = session();
+        session.was_given_voice(2_999);
+        assert!(!session.is_to_be_asked(at(1_000)));
+        session.was_given_voice(1);
+        assert!(session.is_to_be_asked(at(4_000)) && !session.is_to_be_asked(at(4_001)));
+        session.is_heard(at(8_999), 0);
+        assert_eq!((session.is_dead(at(8_999)), session.is_dead(at(9_000))), (false, true));
+        session.has_spoken();
+        assert!(!session.is_dead(at(9_000)));
     }
 
     #[test]

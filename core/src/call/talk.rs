@@ -174,13 +174,17 @@ impl Talk {
         self.dialect.hears(self.speaks())
     }
 
-    /// Takes so much of the caller's audio: it is given to the server, or kept for the next one.
-    pub(super) fn take_audio(&mut self, audio: &[u8], out: &mut Actions) {
+    /// Takes so much of the caller's audio: it is given to the server, or kept for the next one. `is_voice` says whether
+    /// it is as loud as a voice.
+    pub(super) fn take_audio(&mut self, audio: &[u8], is_voice: bool, out: &mut Actions) {
         let frame_bytes = self.hears().frame_bytes();
         let most_ms = if self.recovery.retry_for.is_zero() { 0 } else { MOST_MS };
         self.kept.begin(frame_bytes / PTIME_MS as usize, most_ms);
         if self.kept.take(audio, self.live.is_some()) {
             self.give(audio, out);
+        }
+        if let Some(live) = self.live.as_mut().filter(|_| is_voice) {
+            live.was_given_voice(audio.len() as u64 * PTIME_MS / frame_bytes.max(1) as u64);
         }
         let millis = self.kept.take_lost_ms();
         if millis > 0 {

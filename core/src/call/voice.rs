@@ -195,7 +195,7 @@ impl Voice {
             out.observe(Observation::Concealed { millis: report.concealed_ms });
         }
         if !self.bytes.is_empty() {
-            talk.take_audio(&self.bytes, out);
+            talk.take_audio(&self.bytes, self.uplink.caller_was_loud(0), out);
         }
     }
 

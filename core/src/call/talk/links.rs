@@ -96,15 +96,29 @@ impl Talk {
         self.coming.as_ref().is_some_and(|coming| coming.link == link)
     }
 
-    /// A sign of life came on this link. Whether it is the live one, whose messages are the conversation.
-    pub(in crate::call) fn is_heard(&mut self, now: Instant, link: LinkId) -> bool {
+    /// A sign of life came on this link, a message or less. Whether it is the live one, whose messages are the
+    /// conversation.
+    pub(in crate::call) fn is_heard(&mut self, now: Instant, link: LinkId, is_message: bool) -> bool {
         let given_ms = self.given_ms();
         let is_live = self.is_live(link);
+        if let Some(live) = self.live.as_mut().filter(|_| is_live && is_message) {
+            live.has_spoken();
+        }
         let both = [&mut self.live, &mut self.coming];
         if let Some(session) = both.into_iter().flatten().find(|session| session.link == link) {
             session.is_heard(now, given_ms);
         }
         is_live
+    }
+
+    /// A server that says nothing although somebody speaks is asked something that every server answers: to take
+    /// its settings once more.
+    pub(in crate::call) fn ask_silent_server(&mut self, now: Instant, brief: Brief<'_>, out: &mut Actions) {
+        let Some(live) = self.live.as_mut().filter(|_| self.goodbye.is_none()) else { return };
+        if live.is_to_be_asked(now) {
+            let (link, format) = (live.link, live.format);
+            self.update(link, format, brief, out);
+        }
     }
 
     /// The socket is open.
@@ -118,15 +132,15 @@ impl Talk {
     fn begin(&mut self, brief: Brief<'_>, out: &mut Actions) {
         if let Some(coming) = self.coming.as_mut().filter(|coming| coming.stage == Stage::Opening) {
             coming.stage = Stage::Updating;
-            self.update(brief, out);
+            let (link, format) = (coming.link, coming.format);
+            self.update(link, format, brief, out);
         }
     }
 
-    fn update(&mut self, Brief { settings, tools }: Brief<'_>, out: &mut Actions) {
-        let Some(coming) = &self.coming else { return };
-        let (format, turns) = (coming.format, self.turns.of_the_server());
+    fn update(&mut self, link: LinkId, format: ModelFormat, brief: Brief<'_>, out: &mut Actions) {
+        let (Brief { settings, tools }, turns) = (brief, self.turns.of_the_server());
         let event = ClientEvent::SessionUpdate { settings, tools, format, turns };
-        write(self.dialect, coming.link, event, &mut self.events_sent, out);
+        write(self.dialect, link, event, &mut self.events_sent, out);
     }
 
     /// The server does not speak the line's own format, so it is spoken to in the one that every server knows.
@@ -134,7 +148,8 @@ impl Talk {
         if let Some(coming) = &mut self.coming {
             out.observe(Observation::FormatRefused { format: coming.format });
             coming.format = ModelFormat::Pcm24;
-            self.update(brief, out);
+            let (link, format) = (coming.link, coming.format);
+            self.update(link, format, brief, out);
         }
     }
 
@@ -421,6 +436,11 @@ impl Talk {
             out.push(Action::SendRealtime { link: live.link, bytes });
             live.given = live.given.saturating_add(piece.len() as u64);
         }
+    }
+
+    /// Whether there is no session because one could not be had.
+    pub(in crate::call) const fn has_failed(&self) -> bool {
+        self.live.is_none() && self.retry.attempts() > 0
     }
 
     /// When something is to be done about the sessions, after the last step.

@@ -35,7 +35,7 @@ impl Session {
     fn server(&mut self, message: &str) -> String {
         let mut out = Actions::new();
         let event = Dialect::OpenAi.read(message.as_bytes()).unwrap();
-        let heard = if self.talk.is_heard(NOW, LinkId(1)) {
+        let heard = if self.talk.is_heard(NOW, LinkId(1), true) {
             format!("{:?}", self.talk.message(NOW, &event, &mut out))
         } else {
             let brief = Brief { settings: &self.settings, tools: &[] };
@@ -64,7 +64,7 @@ impl Session {
     /// So much of the caller's audio goes by.
     fn seconds(&mut self, seconds: usize) {
         let mut out = Actions::new();
-        self.talk.take_audio(&vec![0; 48_000 * seconds], &mut out);
+        self.talk.take_audio(&vec![0; 48_000 * seconds], false, &mut out);
     }
 
     fn go_on(&mut self) {
