@@ -68,8 +68,10 @@ pub(super) struct Session {
     pub(super) given: u64,
     /// Something came of the server last then, and by then it had been given so much, in milliseconds of all.
     heard_at: Instant,
-    pub(super) heard_ms: u64,
+    heard_ms: u64,
     pinged_at: Option<Instant>,
+    /// How much it had been given when it said something last, in milliseconds of all.
+    said_ms: u64,
     /// How much of the caller's voice it was given since it said something, in milliseconds.
     unheard_voice_ms: u64,
     /// It was asked something that every server answers, and has said nothing since.
@@ -94,6 +96,7 @@ impl Session {
             heard_at: now,
             heard_ms: 0,
             pinged_at: None,
+            said_ms: 0,
             unheard_voice_ms: 0,
             asked_at: None,
             told: 0,
@@ -117,8 +120,17 @@ impl Session {
     }
 
     /// The server has said something that is more than a sign of life.
-    pub(super) fn has_spoken(&mut self) {
-        (self.unheard_voice_ms, self.asked_at) = (0, None);
+    pub(super) fn has_spoken(&mut self, given_ms: u64) {
+        (self.said_ms, self.unheard_voice_ms, self.asked_at) = (given_ms, 0, None);
+    }
+
+    /// What of the audio that it was given it has surely heard, in milliseconds of all. Of what was given last so much may
+    /// be lost on the way; and a server that does not answer has listened to nothing since it said something.
+    pub(super) fn has_heard_ms(&self, given_ms: u64, may_be_lost_ms: u64) -> u64 {
+        if self.asked_at.is_some() {
+            return self.said_ms;
+        }
+        self.heard_ms.max(given_ms.saturating_sub(may_be_lost_ms))
     }
 
     /// It was given so much of the caller's voice, in milliseconds.
@@ -316,7 +328,7 @@ mod tests {
         assert!(session.is_to_be_asked(at(4_000)) && !session.is_to_be_asked(at(4_001)));
         session.is_heard(at(8_999), 0);
         assert_eq!((session.is_dead(at(8_999)), session.is_dead(at(9_000))), (false, true));
-        session.has_spoken();
+        session.has_spoken(0);
         assert!(!session.is_dead(at(9_000)));
     }
 

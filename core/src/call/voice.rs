@@ -38,6 +38,8 @@ pub(super) struct Voice {
     drops_told: Once,
     bad_told: Once,
     is_full_told: bool,
+    /// What is heard is a sound of the bridge's own, to its last fading.
+    is_prompt: bool,
     ledger: Ledger,
     /// What the model is given in this step, in its format.
     bytes: Vec<u8>,
@@ -65,6 +67,7 @@ impl Voice {
             drops_told: Once::default(),
             bad_told: Once::default(),
             is_full_told: false,
+            is_prompt: false,
             ledger: Ledger::default(),
             bytes: Vec::new(),
         }
@@ -116,6 +119,7 @@ impl Voice {
     /// The caller hears a sound of the bridge's own, behind what is being heard.
     pub(super) fn prompt(&mut self, now: Instant, prompt: Prompt, prompts: &Prompts, out: &mut Actions) {
         out.observe(Observation::Recovery(Recovery::Prompt(prompt)));
+        self.is_prompt |= !self.is_playing();
         self.downlink.push_prompt(now, prompts.get(prompt), prompt == Prompt::Comfort);
     }
 
@@ -127,7 +131,7 @@ impl Voice {
 
     /// Whether the agent is heard, and not a sound of the bridge's own.
     pub(super) fn agent_is_heard(&self) -> bool {
-        self.is_playing() && !self.downlink.plays_prompt()
+        self.is_playing() && !self.is_prompt
     }
 
     /// Whether the caller has put the call on hold. Asterisk sends music then, which the model is spared.
@@ -279,7 +283,8 @@ impl Voice {
     ) {
         self.ledger.delta(now, response_id, item_id);
         match self.downlink.push_base64(now, item_id, content_index, delta.as_bytes()) {
-            Pushed::Queued | Pushed::Muted => {}
+            Pushed::Queued => self.is_prompt = false,
+            Pushed::Muted => {}
             Pushed::Full { dropped_ms } => {
                 if !core::mem::replace(&mut self.is_full_told, true) {
                     out.observe(Observation::PlayoutFullBegan);

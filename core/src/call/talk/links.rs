@@ -102,7 +102,7 @@ impl Talk {
         let given_ms = self.given_ms();
         let is_live = self.is_live(link);
         if let Some(live) = self.live.as_mut().filter(|_| is_live && is_message) {
-            live.has_spoken();
+            live.has_spoken(given_ms);
         }
         let both = [&mut self.live, &mut self.coming];
         if let Some(session) = both.into_iter().flatten().find(|session| session.link == link) {
@@ -350,7 +350,7 @@ impl Talk {
         self.base_ms = given_ms;
         let speaks = self.turns.speaks_since(given_ms).is_some() && !self.turns.is_in_doubt();
         let unanswered = self.unanswered_ms.or(speaks.then_some(self.speech_ms));
-        let uncertain = live.heard_ms.max(given_ms.saturating_sub(may_be_lost_ms));
+        let uncertain = live.has_heard_ms(given_ms, may_be_lost_ms);
         let again = unanswered.map_or(uncertain, |from| uncertain.min(from.saturating_sub(BEFORE_SPEECH_MS)));
         self.kept.rewind(given_ms.saturating_sub(again));
         self.answers.session_ends(self.recovery.resume != Resume::Off && unanswered.is_none());
@@ -404,6 +404,7 @@ impl Talk {
     fn go_live(&mut self, now: Instant, which: Turnover, out: &mut Actions) -> Turnover {
         let Some(mut coming) = self.coming.take() else { return Turnover::None };
         coming.is_heard(now, self.base_ms);
+        coming.has_spoken(self.base_ms);
         self.agreed.get_or_insert(coming.format);
         let items = coming.items;
         self.live = Some(coming);
