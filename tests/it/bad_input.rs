@@ -1,13 +1,13 @@
 //! What peers do wrong, each with its name: one clear line, the call ends cleanly or goes on, and nothing is
 //! left on Asterisk.
 
-use ari_bridge_core::call::EndReason;
+use ari_bridge_core::call::{EndReason, IoFault};
 use ari_bridge_core::observe::{BadInput, Observation, RtpDrop};
 use ari_bridge_core::settings::CallSettings;
 use ari_bridge_core::sim::asterisk::CallerState;
 use ari_bridge_core::time::Duration;
 use ari_bridge_tests::measure;
-use ari_bridge_tests::scene::{Scene, Stage};
+use ari_bridge_tests::scene::{Attempt, Scene, Stage};
 use ari_bridge_tests::speech::utterance;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -85,7 +85,7 @@ fn wrong_realtime_model() {
 
 #[test]
 fn no_realtime_server() {
-    let mut scene = Scene::new(Stage { no_realtime: true, ..Stage::default() });
+    let mut scene = Scene::new(Stage { realtime: || Attempt::Refused(IoFault::Refused), ..Stage::default() });
     scene.dial(1, &[]);
     assert_given_back(&mut scene, EndReason::RealtimeLost);
     // It is tried again for as long as the caller may be kept ringing.
@@ -333,7 +333,7 @@ fn requests_that_asterisk_refuses_half_way() {
 #[test]
 fn a_session_that_is_never_confirmed_gives_the_caller_back_unanswered() {
     let call = CallSettings { answer_within: Duration::from_millis(600), ..CallSettings::default() };
-    let mut scene = Scene::new(Stage { call, mute_realtime: true, ..Stage::default() });
+    let mut scene = Scene::new(Stage { call, realtime: || Attempt::Silent, ..Stage::default() });
     scene.dial(1, &[]);
     assert_given_back(&mut scene, EndReason::NotReadyInTime);
     assert_eq!(scene.outcomes[0].duration.as_millis(), 600);

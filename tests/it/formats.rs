@@ -5,7 +5,7 @@ use ari_bridge_core::observe::Observation;
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::settings::{CallSettings, MediaPlan, SessionSettings};
 use ari_bridge_core::sim::asterisk::CallerState;
-use ari_bridge_core::sim::realtime::G711;
+use ari_bridge_core::sim::realtime::{self as server, G711};
 use ari_bridge_core::time::Duration;
 use ari_bridge_tests::measure;
 use ari_bridge_tests::scene::{Scene, Stage};
@@ -17,7 +17,8 @@ fn answered(format: MediaFormat, audio_format: ModelFormat, g711: G711, said: &[
     let session = SessionSettings { audio_format, ..SessionSettings::default() };
     let call = CallSettings { session, volume_boost: 1.0, ..CallSettings::default() };
     let media = MediaPlan { format, ..MediaPlan::default() };
-    let mut scene = Scene::new(Stage { call, media, g711, ..Stage::default() });
+    let server = server::Settings { g711, ..server::Settings::default() };
+    let mut scene = Scene::new(Stage { call, media, server, ..Stage::default() });
     scene.dial(1, said);
     scene.run_until("answered", SECOND, |scene| scene.state(1) == Some(CallerState::Answered));
     scene

@@ -3,6 +3,7 @@
 use ari_bridge_core::call::{self, IoFault, LinkState, News, Outcome, StopReason};
 use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId, ToolId};
 use ari_bridge_core::switchboard;
+use ari_bridge_core::time::Duration;
 use core::net::SocketAddr;
 
 /// Something on its way.
@@ -11,7 +12,43 @@ pub(super) enum Parcel {
     Switchboard(Note),
     Call(CallId, Letter),
     Asterisk(Knock),
-    Server(CallId, Vec<u8>),
+    /// A message of the bridge's to the server at the other end of a link.
+    Server(CallId, LinkId, Vec<u8>),
+    /// A ping of the bridge's.
+    Ping(CallId, LinkId),
+    /// The bridge wants to open a link.
+    Opening(CallId, LinkId),
+    /// What is nowhere any more.
+    Lost,
+}
+
+impl Parcel {
+    /// The link that it is on its way on or about.
+    pub(super) fn link(&self) -> Option<(CallId, LinkId)> {
+        match self {
+            Parcel::Call(call, letter) => letter.link().map(|link| (*call, link)),
+            Parcel::Server(call, link, _) | Parcel::Ping(call, link) | Parcel::Opening(call, link) => {
+                Some((*call, *link))
+            }
+            Parcel::Switchboard(_) | Parcel::Asterisk(_) | Parcel::Lost => None,
+        }
+    }
+}
+
+/// How a link ended.
+#[derive(Debug, Default)]
+pub(super) struct Down {
+    pub(super) http_status: Option<u16>,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) code: Option<u16>,
+    pub(super) reason: Vec<u8>,
+    pub(super) fault: Option<IoFault>,
+}
+
+impl Down {
+    pub(super) fn fault(fault: IoFault) -> Self {
+        Self { fault: Some(fault), ..Self::default() }
+    }
 }
 
 #[derive(Debug)]
@@ -36,7 +73,7 @@ pub(super) enum Letter {
     RealtimeUp(LinkId),
     Realtime(LinkId, Vec<u8>),
     RealtimePong(LinkId),
-    RealtimeDown(LinkId, Option<u16>, Option<u16>, Vec<u8>, Option<IoFault>),
+    RealtimeDown(LinkId, Down),
     Tool(ToolId, Result<(u16, String), IoFault>),
     Stop(StopReason),
 }
@@ -67,6 +104,17 @@ impl Note {
 }
 
 impl Letter {
+    /// The Realtime link that it is about.
+    fn link(&self) -> Option<LinkId> {
+        match self {
+            Letter::RealtimeUp(link)
+            | Letter::Realtime(link, _)
+            | Letter::RealtimePong(link)
+            | Letter::RealtimeDown(link, _) => Some(*link),
+            _ => None,
+        }
+    }
+
     pub(super) fn input(&self) -> call::Input<'_> {
         match self {
             Letter::Event(event) => call::Input::Ari(event),
@@ -78,13 +126,13 @@ impl Letter {
             Letter::RealtimeUp(link) => call::Input::RealtimeUp { link: *link },
             Letter::Realtime(link, bytes) => call::Input::Realtime { link: *link, bytes },
             Letter::RealtimePong(link) => call::Input::RealtimePong { link: *link },
-            Letter::RealtimeDown(link, http_status, code, reason, fault) => call::Input::RealtimeDown {
+            Letter::RealtimeDown(link, down) => call::Input::RealtimeDown {
                 link: *link,
-                http_status: *http_status,
-                retry_after: None,
-                code: *code,
-                reason,
-                fault: *fault,
+                http_status: down.http_status,
+                retry_after: down.retry_after,
+                code: down.code,
+                reason: &down.reason,
+                fault: down.fault,
             },
             Letter::Tool(id, Ok((status, body))) => {
                 call::Input::ToolReply { id: *id, status: *status, body: body.as_bytes() }

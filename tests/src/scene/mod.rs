@@ -1,14 +1,17 @@
 //! The whole bridge between the stand-ins, in virtual time: a switchboard and its calls, an Asterisk with its
-//! callers, and a Realtime server for each call. Nothing waits: time jumps to whatever happens next.
+//! callers, and a Realtime server for each link of a call. Nothing waits: time jumps to whatever happens next.
 //!
 //! This is what a test tells its stories with: somebody dials, speaks, hangs up; a server refuses, falls
 //! silent, goes away; and afterwards one looks at what was heard, observed and left behind.
 
+mod links;
 mod mail;
 mod peers;
 mod stage;
+#[cfg(test)]
+mod tests;
 
-pub use stage::{Performance, Stage};
+pub use stage::{Attempt, Performance, Stage};
 
 use ari_bridge_core::call::{self, Call, IoFault, Origin, Outcome, Record, Start};
 use ari_bridge_core::id::{CallId, InstanceNonce, LegId, LinkId, RequestId};
@@ -16,10 +19,11 @@ use ari_bridge_core::observe::{Observation, Severity, TurnLatency};
 use ari_bridge_core::settings::SwitchboardSettings;
 use ari_bridge_core::sim::asterisk::{self as pbx, Asterisk, CallerState};
 use ari_bridge_core::sim::caller::Caller;
-use ari_bridge_core::sim::realtime::{self as server, Realtime};
+use ari_bridge_core::sim::realtime as server;
 use ari_bridge_core::switchboard::{self, Switchboard};
 use ari_bridge_core::time::{Duration, Instant, UtcNanos};
 use core::net::SocketAddr;
+use links::Socket;
 use mail::{Knock, Letter, Note, Parcel};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -66,7 +70,6 @@ struct Party {
     next: call::Next,
     last: Instant,
     local: Option<(LegId, SocketAddr)>,
-    server: Option<(Realtime, Option<Instant>)>,
 }
 
 /// The scene.
@@ -81,10 +84,16 @@ pub struct Scene {
     pub asterisk: Asterisk,
     asterisk_next: Option<Instant>,
     parties: BTreeMap<CallId, Party>,
+    /// The Realtime links of all calls, those that have ended too, in the order of the attempts.
+    sockets: Vec<Socket>,
+    /// Until when nothing passes on any of them.
+    vanished_until: Instant,
     requests: BTreeMap<u64, (Option<CallId>, RequestId)>,
     last_request: u64,
     last_port: u16,
     callers: BTreeMap<u64, Caller>,
+    /// When each caller last heard something.
+    last_heard: BTreeMap<u64, Instant>,
     states: BTreeMap<u64, CallerState>,
     /// What every machine told, in order.
     pub observations: Vec<(Instant, Observation)>,
@@ -132,10 +141,13 @@ impl Scene {
             asterisk: Asterisk::new(stage.asterisk.clone()),
             asterisk_next: None,
             parties: BTreeMap::new(),
+            sockets: Vec::new(),
+            vanished_until: now,
             requests: BTreeMap::new(),
             last_request: 0,
             last_port: 30_000,
             callers: BTreeMap::new(),
+            last_heard: BTreeMap::new(),
             states: BTreeMap::new(),
             observations: Vec::new(),
             outcomes: Vec::new(),
@@ -165,7 +177,12 @@ impl Scene {
     /// The caller says what it has to say.
     pub fn speak(&mut self, caller: u64) {
         let speech = self.callers[&caller].speech().to_vec();
-        self.step_asterisk(pbx::Input::Speak { caller, pcm: &speech });
+        self.say(caller, &speech);
+    }
+
+    /// The caller says something else: 16 kHz. It takes its time, and whoever is saying something says this after it.
+    pub fn say(&mut self, caller: u64, speech: &[i16]) {
+        self.step_asterisk(pbx::Input::Speak { caller, pcm: speech });
     }
 
     /// The caller presses keys, 200 ms each.
@@ -203,17 +220,17 @@ impl Scene {
         self.send(Parcel::Switchboard(Note::Event(event.to_vec())));
     }
 
-    /// A message comes to every call that the stand-in would not send.
+    /// A message comes to every call, on its newest open link, that the stand-in would not send.
     pub fn forge_message(&mut self, message: &[u8]) {
-        for call in self.parties.keys().copied().collect::<Vec<_>>() {
-            self.send(Parcel::Call(call, Letter::Realtime(LinkId(1), message.to_vec())));
+        for (call, link) in self.newest_links() {
+            self.send(Parcel::Call(call, Letter::Realtime(link, message.to_vec())));
         }
     }
 
     /// Every Realtime server is told something that no call has said.
     pub fn forge_client_event(&mut self, event: &[u8]) {
-        for call in self.parties.keys().copied().collect::<Vec<_>>() {
-            self.send(Parcel::Server(call, event.to_vec()));
+        for (call, link) in self.newest_links() {
+            self.send(Parcel::Server(call, link, event.to_vec()));
         }
     }
 
@@ -238,6 +255,19 @@ impl Scene {
     #[must_use]
     pub fn heard(&self, caller: u64) -> &[i16] {
         self.callers[&caller].heard()
+    }
+
+    /// How long a caller has been hearing nothing, since it was answered or since anything was loud enough to be heard.
+    #[must_use]
+    pub fn silence(&self, caller: u64) -> Duration {
+        self.last_heard.get(&caller).map_or(Duration::ZERO, |at| self.now.since(*at))
+    }
+
+    /// A caller remembers ten minutes of what it heard; from now on, other ten.
+    pub fn forget_what_was_heard(&mut self, caller: u64) {
+        if let Some(caller) = self.callers.get_mut(&caller) {
+            *caller = Caller::new(caller.speech().to_vec());
+        }
     }
 
     /// What the bridge sent to Realtime servers of this type.
@@ -298,15 +328,14 @@ impl Scene {
 
     fn next_event(&self) -> Option<Instant> {
         let calls = self.parties.values().filter(|party| !party.next.finished);
-        let of_calls = calls.flat_map(|party| {
-            [party.next.deadline.map(|(at, _)| at), party.server.as_ref().and_then(|(_, deadline)| *deadline)]
-        });
+        let of_calls = calls.map(|party| party.next.deadline.map(|(at, _)| at));
+        let of_servers = self.sockets.iter().map(Socket::deadline);
         let own = [
             self.parcels.front().map(|(at, _)| *at),
             self.switchboard_next.deadline.map(|(at, _)| at),
             self.asterisk_next,
         ];
-        of_calls.chain(own).flatten().min()
+        of_calls.chain(of_servers).chain(own).flatten().min()
     }
 
     /// Delivers what has arrived, or else gives the timers that are due.
@@ -324,15 +353,19 @@ impl Scene {
             self.step_switchboard(switchboard::Input::Timer);
         }
         for call in self.parties.keys().copied().collect::<Vec<_>>() {
-            let party = &self.parties[&call];
-            let server_is_due = party.server.as_ref().is_some_and(|(_, at)| at.is_some_and(|at| at <= now));
-            if party.next.deadline.is_some_and(|(at, _)| at <= now) {
+            if self.parties[&call].next.deadline.is_some_and(|(at, _)| at <= now) {
                 self.step_call(call, call::Input::Timer);
             }
-            if server_is_due {
-                self.step_server(call, server::Input::Timer);
-            }
         }
+        for (call, link) in self.servers_due() {
+            self.step_server(call, link, server::Input::Timer);
+        }
+    }
+
+    /// The links whose servers have something to do.
+    fn servers_due(&self) -> Vec<(CallId, LinkId)> {
+        let due = self.sockets.iter().filter(|socket| socket.deadline().is_some_and(|at| at <= self.now));
+        due.map(|socket| (socket.call, socket.link)).collect()
     }
 
     fn send(&mut self, parcel: Parcel) {
@@ -347,11 +380,21 @@ impl Scene {
     }
 
     fn open(&mut self, parcel: Parcel) {
+        let parcel_link = parcel.link();
         match parcel {
             Parcel::Switchboard(note) => self.step_switchboard(note.input()),
-            Parcel::Call(call, letter) => self.step_call(call, letter.input()),
+            Parcel::Call(call, letter) => {
+                if parcel_link.is_none_or(|(call, link)| self.is_told_of(call, link)) {
+                    self.step_call(call, letter.input());
+                }
+            }
             Parcel::Asterisk(knock) => self.open_knock(&knock),
-            Parcel::Server(call, message) => self.step_server(call, server::Input::Message(&message)),
+            Parcel::Server(call, link, message) => {
+                self.step_server(call, link, server::Input::Message(&message));
+            }
+            Parcel::Ping(call, link) => self.pinged(call, link),
+            Parcel::Opening(call, link) => self.attempt(call, link),
+            Parcel::Lost => {}
         }
     }
 
@@ -397,7 +440,7 @@ impl Scene {
                     let start = Start {
                         ids,
                         seed,
-                        utc: UtcNanos(0),
+                        utc: UtcNanos(self.stage.server.utc.0.saturating_add(self.now.as_nanos())),
                         caller_tag: tag,
                         media: self.stage.media,
                         origin: Origin::Arrived { event: out.bytes(event) },
@@ -422,7 +465,7 @@ impl Scene {
     fn start_call(&mut self, id: CallId, start: Start<'_>) {
         let mut out = call::Actions::new();
         let (call, next) = Call::new(&self.stage.call, start, self.now, &mut out);
-        self.parties.insert(id, Party { call, next, last: self.now, local: None, server: None });
+        self.parties.insert(id, Party { call, next, last: self.now, local: None });
         self.perform_call(id, &out);
     }
 
@@ -471,18 +514,15 @@ impl Scene {
                     self.performed.push((name, arguments));
                     self.send_after(after, Parcel::Call(id, Letter::Tool(tool, reply)));
                 }
-                Action::SendRealtime { bytes, .. } => self.send_realtime(id, out, bytes),
-                Action::PingRealtime { link } => self.send(Parcel::Call(id, Letter::RealtimePong(link))),
+                Action::SendRealtime { link, bytes } => self.send_realtime(id, link, out, bytes),
+                Action::PingRealtime { link } => self.ping(id, link),
                 Action::Tell(news) => self.send(Parcel::Switchboard(Note::Told(id, news))),
-                Action::CloseRealtime { .. } => {
-                    if let Some(party) = self.parties.get_mut(&id) {
-                        party.server = None;
-                    }
-                }
+                Action::CloseRealtime { link, .. } => self.hang_up_link(id, link),
                 Action::Record(record) => self.record(&record, out),
                 Action::Observe(observation) => self.observations.push((self.now, observation)),
                 Action::Finish(outcome) => {
                     self.parties.remove(&id);
+                    self.hang_up_links(id);
                     self.outcomes.push(outcome);
                     self.send(Parcel::Switchboard(Note::Finished(id, outcome)));
                 }

@@ -1,17 +1,15 @@
-//! The peers of the bridge in a scene: what is sent to them, and what they answer.
+//! Asterisk in a scene: what is sent to it, and what it answers.
 
+use super::Scene;
 use super::mail::{Knock, Letter, Note, Parcel};
-use super::{Scene, server};
-use ari_bridge_core::actions::Span;
 use ari_bridge_core::call::{self, IoFault};
-use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId};
-use ari_bridge_core::realtime::Dialect;
+use ari_bridge_core::id::{CallId, LegId, RequestId};
 use ari_bridge_core::sim::asterisk as pbx;
-use ari_bridge_core::sim::realtime::{Agent, Parrot, Realtime, check_client_message};
-use ari_bridge_core::time::Duration;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use ari_bridge_core::sim::caller::Caller;
 use core::net::SocketAddr;
+
+/// How loud something is that is heard, as the root of the mean square: -50 dBFS.
+const AUDIBLE_RMS: u16 = 100;
 
 impl Scene {
     pub(super) fn request(&mut self, call: Option<CallId>, id: RequestId, method: call::Method, path: &str) {
@@ -31,81 +29,6 @@ impl Scene {
             party.local = Some((leg, local));
         }
         self.send(Parcel::Call(call, Letter::MediaUp(leg, local)));
-    }
-
-    pub(super) fn open_realtime(&mut self, call: CallId, link: LinkId) {
-        if self.stage.no_realtime {
-            let down = Letter::RealtimeDown(link, None, None, Vec::new(), Some(IoFault::Refused));
-            return self.send(Parcel::Call(call, down));
-        }
-        let agent: Box<dyn Agent> = match (self.stage.agent.take(), &self.stage.greeting) {
-            (Some(agent), _) => agent,
-            (None, Some(greeting)) => Box::new(Parrot::greeting_with(greeting.clone(), 24_000)),
-            (None, None) => Box::new(Parrot::new()),
-        };
-        let realtime = Realtime::new(
-            server::Settings {
-                seed: call.0,
-                g711: self.stage.g711,
-                dialect: self.stage.call.session.dialect,
-                ..server::Settings::default()
-            },
-            agent,
-        );
-        if let Some(party) = self.parties.get_mut(&call) {
-            party.server = Some((realtime, None));
-        }
-        self.send(Parcel::Call(call, Letter::RealtimeUp(link)));
-        if self.stage.mute_realtime {
-            return;
-        }
-        let target = format!("/v1/realtime?model={}", self.stage.model);
-        let authorization = format!("Bearer {}", self.stage.api_key);
-        let api_key = self.stage.api_key.clone();
-        let is_azure = self.stage.call.session.dialect == Dialect::Azure;
-        let opened = server::Input::Opened {
-            target: &target,
-            authorization: Some(authorization.as_str()).filter(|_| !is_azure),
-            api_key: Some(api_key.as_str()).filter(|_| is_azure),
-            beta: false,
-        };
-        self.step_server(call, opened);
-    }
-
-    pub(super) fn send_realtime(&mut self, call: CallId, out: &call::Actions, bytes: Span) {
-        let text = out.text(bytes);
-        let append = text.strip_prefix(r#"{"type":"input_audio_buffer.append","audio":""#);
-        if let Some(audio) = append.and_then(|rest| rest.strip_suffix(r#""}"#)) {
-            // Base64 of 48 bytes a millisecond; a whole number of milliseconds needs no padding.
-            self.model_audio.extend(BASE64_STANDARD.decode(audio).expect("an append is base64"));
-            self.audio_sent += Duration::from_millis(audio.len() as u64 / 64);
-        } else {
-            let dialect = self.stage.call.session.dialect;
-            check_client_message(dialect, text.as_bytes()).unwrap_or_else(|why| panic!("{why}: {text}"));
-            self.client_events.push(text.to_owned());
-        }
-        self.send(Parcel::Server(call, text.as_bytes().to_vec()));
-    }
-
-    pub(super) fn step_server(&mut self, call: CallId, input: server::Input<'_>) {
-        let Some((realtime, deadline)) = self.parties.get_mut(&call).and_then(|party| party.server.as_mut())
-        else {
-            return;
-        };
-        let mut out = server::Actions::new();
-        *deadline = realtime.step(self.now, input, &mut out).deadline;
-        for action in out.iter() {
-            let letter = match action {
-                server::Output::Send(text) => Letter::Realtime(LinkId(1), out.bytes(text).to_vec()),
-                server::Output::Close { code, reason } => {
-                    if let Some(party) = self.parties.get_mut(&call) {
-                        party.server = None;
-                    }
-                    Letter::RealtimeDown(LinkId(1), None, Some(code), out.bytes(reason).to_vec(), None)
-                }
-            };
-            self.send_after(self.stage.server_lag, Parcel::Call(call, letter));
-        }
     }
 
     pub(super) fn step_asterisk(&mut self, input: pbx::Input<'_>) {
@@ -141,16 +64,23 @@ impl Scene {
                 Output::SendRtp { from_port, to, bytes } => {
                     self.media(from_port, to, out.bytes(bytes).to_vec())
                 }
-                Output::Heard { caller, pcm } => {
-                    if let Some(caller) = self.callers.get_mut(&caller) {
-                        caller.hear(out.bytes(pcm));
-                    }
-                }
+                Output::Heard { caller, pcm } => self.hear(caller, out.bytes(pcm)),
                 Output::CallerState { caller, state } => {
                     self.states.insert(caller, state);
                 }
                 Output::BindRtp { .. } | Output::UnbindRtp { .. } => {}
             }
+        }
+    }
+
+    fn hear(&mut self, caller: u64, frame: &[u8]) {
+        let samples: Vec<i16> =
+            frame.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+        if Caller::loud_frames_of(&samples, AUDIBLE_RMS) > 0 || !self.last_heard.contains_key(&caller) {
+            self.last_heard.insert(caller, self.now);
+        }
+        if let Some(caller) = self.callers.get_mut(&caller) {
+            caller.hear(frame);
         }
     }
 

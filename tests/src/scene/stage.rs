@@ -3,8 +3,9 @@
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::settings::{CallSettings, MediaPlan};
 use ari_bridge_core::sim::asterisk as pbx;
-use ari_bridge_core::sim::realtime::{Agent, G711};
+use ari_bridge_core::sim::realtime::{self as server, Agent};
 use ari_bridge_core::time::Duration;
+use std::collections::VecDeque;
 
 /// What comes of a function that the model calls.
 #[derive(Clone, Debug)]
@@ -15,6 +16,52 @@ pub struct Performance {
     pub after: Duration,
     /// Status and body, or what broke.
     pub reply: Result<(u16, &'static str), IoFault>,
+}
+
+/// How an attempt to open a Realtime link goes.
+#[derive(Debug)]
+pub enum Attempt {
+    /// The server of the [`Stage`] serves.
+    Serve,
+    /// Another server serves.
+    ServeWith {
+        /// How it is set up, if not as the others are; its clock, its dialect and what its ids begin with are the
+        /// scene's to say.
+        settings: Option<Box<server::Settings>>,
+        /// Who speaks behind it, if not who else would.
+        agent: Option<Box<dyn Agent>>,
+    },
+    /// The upgrade is answered with another status than 101.
+    Http {
+        /// The status.
+        status: u16,
+        /// The `Retry-After`.
+        retry_after: Option<Duration>,
+        /// The body.
+        body: &'static str,
+    },
+    /// There is no connection, and the driver knows it at once.
+    Refused(IoFault),
+    /// There is no connection, and the driver hears nothing.
+    Hang,
+    /// The link opens. Pings are answered, and nothing is said.
+    Silent,
+    /// The link opens. Nothing is said, and pings are not answered.
+    Mute,
+}
+
+impl Attempt {
+    /// The server of the [`Stage`] serves, with somebody else behind it.
+    #[must_use]
+    pub fn agent(agent: impl Agent + 'static) -> Self {
+        Self::ServeWith { settings: None, agent: Some(Box::new(agent)) }
+    }
+
+    /// The upgrade is answered with this status and nothing more.
+    #[must_use]
+    pub const fn http(status: u16) -> Self {
+        Self::Http { status, retry_after: None, body: "" }
+    }
 }
 
 /// How a scene is set up.
@@ -38,22 +85,23 @@ pub struct Stage {
     pub no_asterisk: bool,
     /// No media port is free.
     pub no_ports: bool,
-    /// Nobody listens where the Realtime server should be.
-    pub no_realtime: bool,
-    /// The Realtime server takes the connection and never says a word.
-    pub mute_realtime: bool,
+    /// How the first attempts to open a Realtime link go.
+    pub attempts: VecDeque<Attempt>,
+    /// How all others go.
+    pub realtime: fn() -> Attempt,
+    /// How the Realtime servers are set up; the dialect is that of the calls. `utc` is the wall clock at
+    /// [`Instant::START`](ari_bridge_core::time::Instant::START), for the bridge as well.
+    pub server: server::Settings,
     /// How much longer what the Realtime server says is under way.
     pub server_lag: Duration,
     /// What the agent says when it is told to speak, instead of two tones: 24 kHz.
     pub greeting: Option<Vec<i16>>,
-    /// Who speaks behind the Realtime socket of the next call, instead of the parrot.
+    /// Who speaks behind the next Realtime link that is served, instead of the parrot.
     pub agent: Option<Box<dyn Agent>>,
     /// What comes of the functions that the model calls; the others fail.
     pub functions: Vec<Performance>,
     /// Whether the Realtime server is told who calls: the number itself, in place of its hash.
     pub safety: bool,
-    /// How the Realtime server takes the request to speak G.711.
-    pub g711: G711,
 }
 
 impl Default for Stage {
@@ -69,14 +117,14 @@ impl Default for Stage {
             model: "gpt-realtime-2.1-mini".into(),
             no_asterisk: false,
             no_ports: false,
-            no_realtime: false,
-            mute_realtime: false,
+            attempts: VecDeque::new(),
+            realtime: || Attempt::Serve,
+            server: server::Settings::default(),
             server_lag: Duration::ZERO,
             greeting: None,
             agent: None,
             safety: false,
             functions: Vec::new(),
-            g711: G711::default(),
         }
     }
 }
