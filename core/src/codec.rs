@@ -1,10 +1,9 @@
 //! Payload bytes into samples and back: G.711, G.722, L16.
 
-mod g711;
 mod g722;
 
 use crate::format::Encoding;
-use crate::pcm;
+use crate::{g711, pcm};
 
 /// Decodes the payloads of one stream. G.722 is adaptive: a decoder belongs to one stream and hears all of it.
 pub struct Decoder(Decoding);

@@ -13,7 +13,7 @@
 //! | ring | modules |
 //! |---|---|
 //! | 0 values | [`time`], [`id`], [`rng`], [`actions`], [`format`](mod@format), [`settings`], [`fault`], [`outcome`], [`wake`], [`uri`], [`observe`] |
-//! | 1 codecs between bytes and values, no state | [`json`], [`ari`], [`realtime`], [`rtp`], [`pcm`] |
+//! | 1 codecs between bytes and values, no state | [`json`], [`ari`], [`realtime`], [`rtp`], [`pcm`], [`wav`] |
 //! | 2 media | [`jitter`], [`resample`], [`codec`], [`conceal`], [`echo`], [`meter`], [`transcript`], [`playout`], [`uplink`], [`downlink`] |
 //! | 3 machines | [`call`], [`switchboard`] |
 //! | 4 services | [`config`], [`metrics`], [`admin`], [`http`], [`ports`], [`check`], `sim` (feature) |
@@ -35,6 +35,7 @@ pub mod downlink;
 pub mod echo;
 pub mod fault;
 pub mod format;
+mod g711;
 mod holding;
 pub mod http;
 pub mod id;
@@ -60,3 +61,4 @@ pub mod transcript;
 pub mod uplink;
 pub mod uri;
 pub mod wake;
+pub mod wav;

@@ -8,7 +8,7 @@ use std::process::Command;
 /// The modules of the core by ring. A module uses its own ring and those below, never one above.
 const RINGS: [&[&str]; 5] = [
     &["actions", "fault", "format", "id", "observe", "outcome", "rng", "settings", "time", "uri", "wake"],
-    &["ari", "json", "pcm", "realtime", "rtp"],
+    &["ari", "g711", "json", "pcm", "realtime", "rtp", "wav"],
     &[
         "codec",
         "conceal",

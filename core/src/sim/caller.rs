@@ -1,11 +1,13 @@
 //! A caller: what to say, and what was heard.
 
 use super::asterisk::{EAR_RATE, FRAME_SAMPLES};
-use super::wav;
-use crate::pcm;
+use crate::{pcm, wav};
 
 /// The most that a caller remembers of what it heard, in samples: ten minutes.
 pub const MAX_HEARD_SAMPLES: usize = EAR_RATE as usize * 600;
+
+/// The longest speech out of a file, in seconds.
+const MAX_SPEECH_SECONDS: u32 = 60;
 
 /// A person on the telephone, at 16 kHz: a speech to give to [`super::asterisk::Input::Speak`], and a memory for
 /// what [`super::asterisk::Output::Heard`] brings.
@@ -25,7 +27,7 @@ impl Caller {
     /// The caller of [`super::CALLER_WAV`].
     #[must_use]
     pub fn recorded() -> Self {
-        Self::new(wav::read(super::CALLER_WAV).map(|wav| wav.samples).unwrap_or_default())
+        Self::new(wav::read(super::CALLER_WAV, MAX_SPEECH_SECONDS).map(|wav| wav.samples).unwrap_or_default())
     }
 
     /// What it says.
@@ -85,6 +87,6 @@ mod tests {
         pcm::to_le_bytes(&[1000; FRAME_SAMPLES], &mut loud);
         caller.hear(&loud);
         assert_eq!((caller.heard().len(), caller.loud_frames(500)), (2 * FRAME_SAMPLES, 1));
-        assert_eq!(wav::read(&caller.heard_wav()).unwrap().samples, caller.heard());
+        assert_eq!(wav::read(&caller.heard_wav(), MAX_SPEECH_SECONDS).unwrap().samples, caller.heard());
     }
 }

@@ -12,11 +12,10 @@ pub mod caller;
 pub mod realtime;
 #[cfg(test)]
 mod tests;
-pub mod wav;
 
 use crate::time::Instant;
 
-/// What the simulated caller says: 4.6 s of synthetic speech in a WAV file, 16 kHz mono. [`wav::read`] reads it.
+/// What the simulated caller says: 4.6 s of synthetic speech in a WAV file, 16 kHz mono. [`crate::wav::read`] reads it.
 pub const CALLER_WAV: &[u8] = include_bytes!("../../assets/caller.wav");
 
 /// When to come back at the latest.

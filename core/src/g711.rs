@@ -11,9 +11,9 @@ const ULAW_CLIP: u16 = 0x1FFF;
 const ALAW_TOGGLE: u8 = 0x55;
 
 /// The sample of each µ-law code.
-pub(super) static ULAW: [i16; 256] = table(true);
+pub(crate) static ULAW: [i16; 256] = table(true);
 /// The sample of each A-law code.
-pub(super) static ALAW: [i16; 256] = table(false);
+pub(crate) static ALAW: [i16; 256] = table(false);
 
 /// The µ-law code of each 14-bit sample, as an unsigned index.
 static ULAW_CODES: [u8; 1 << 14] = codes(true);
@@ -22,14 +22,14 @@ static ALAW_CODES: [u8; 1 << 12] = codes(false);
 
 /// The µ-law code of a sample.
 #[inline]
-pub(super) fn ulaw(sample: i16) -> u8 {
+pub(crate) fn ulaw(sample: i16) -> u8 {
     // The table has an entry for each index that 14 bits can say.
     ULAW_CODES.get(usize::from(sample as u16 >> 2)).copied().unwrap_or_default()
 }
 
 /// The A-law code of a sample.
 #[inline]
-pub(super) fn alaw(sample: i16) -> u8 {
+pub(crate) fn alaw(sample: i16) -> u8 {
     // The table has an entry for each index that 12 bits can say.
     ALAW_CODES.get(usize::from(sample as u16 >> 4)).copied().unwrap_or_default()
 }
