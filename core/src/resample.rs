@@ -1,4 +1,4 @@
-//! Sample rates: 8, 16 and 24 kHz into one another.
+//! Sample rates: 8, 16 and 24 kHz into one another, and those of prompts.
 //!
 //! The work is done by rubato's synchronous FFT resampler in `f64`, in blocks of 10 ms, and each sample is
 //! rounded to 16 bits at once. In `f64` the rounded result is the same whether the FFT runs on AVX or on
@@ -9,12 +9,13 @@ use crate::time::Duration;
 use rubato::audioadapter_buffers::direct::SequentialSlice;
 use rubato::{Fft, FixedSync, Resampler as _};
 
-/// How many blocks of the FFT there are in a second: each takes 10 ms.
+/// How many blocks of the FFT there are in a second: each takes 10 ms, or somewhat longer if the rates have no
+/// whole number of samples in that.
 const BLOCKS_PER_SECOND: u32 = 100;
 
 /// Changes the sample rate of one stream of mono audio.
 ///
-/// What comes out lags behind what went in by [`Resampler::delay`] (half a block: 5 ms), so the first samples
+/// What comes out lags behind what went in by [`Resampler::delay`] (half a block: mostly 5 ms), so the first samples
 /// of a talkspurt are the filter's onset. From a fresh start, `n` samples through [`Resampler::process`] and
 /// then [`Resampler::flush`] give exactly `ceil(n * to / from)` samples and those of the delay before them.
 pub struct Resampler {
@@ -31,6 +32,7 @@ struct Stage {
     /// Samples in and out since the start of the talkspurt, for the exact length of the tail.
     taken: u64,
     given: u64,
+    to_hz: u64,
 }
 
 impl core::fmt::Debug for Resampler {
@@ -40,7 +42,8 @@ impl core::fmt::Debug for Resampler {
 }
 
 impl Resampler {
-    /// A resampler from one rate to another, in Hz. Both are multiples of 100; equal rates pass through.
+    /// A resampler from one rate to another, in Hz; equal rates pass through. For a conversation both should be
+    /// multiples of 100: others make blocks, and a delay, of up to a second.
     #[must_use]
     pub fn new(from_hz: u32, to_hz: u32) -> Self {
         let block = (from_hz / BLOCKS_PER_SECOND) as usize;
@@ -53,6 +56,7 @@ impl Resampler {
                 output: vec![0.0; fft.output_frames_max()],
                 taken: 0,
                 given: 0,
+                to_hz: to_hz.max(1).into(),
                 fft,
             }),
         }
@@ -61,10 +65,8 @@ impl Resampler {
     /// By how much the output lags behind the input.
     #[must_use]
     pub fn delay(&self) -> Duration {
-        // The delay is half a block of 10 ms whatever the rates; it is computed so that it stays true.
-        let share =
-            |stage: &Stage| stage.fft.output_delay() as u64 * 10_000_000 / stage.output.len().max(1) as u64;
-        Duration::from_nanos(self.stage.as_ref().map_or(0, share))
+        let delay = |stage: &Stage| stage.fft.output_delay() as u64 * 1_000_000_000 / stage.to_hz;
+        Duration::from_nanos(self.stage.as_ref().map_or(0, delay))
     }
 
     /// Takes `input` and appends what is ready to `out`: whole blocks of 10 ms, the rest waits for more.
@@ -253,5 +255,12 @@ mod tests {
         assert_eq!(Resampler::new(24_000, 16_000).delay(), Duration::from_millis(5));
         assert_eq!(Resampler::new(8_000, 24_000).delay(), Duration::from_millis(5));
         assert_eq!(Resampler::new(16_000, 16_000).delay(), Duration::ZERO);
+    }
+
+    #[test]
+    fn rates_without_whole_blocks_of_ten_milliseconds_have_longer_ones() {
+        // 294 samples of 22,050 Hz are 320 of 24,000 Hz: 13.3 ms, of which half is the delay.
+        assert_eq!(Resampler::new(22_050, 24_000).delay(), Duration::from_nanos(6_666_666));
+        assert_eq!(run(22_050, 24_000, &[1; 22_050]).len(), 24_000 + 160);
     }
 }

@@ -3,7 +3,8 @@
 
 use ari_bridge_core::call::{IoFault, Method};
 use ari_bridge_core::check::{
-    HttpAnswer, RealtimeAnswer, Report, application, asterisk_info, modules, modules_for, ports, realtime,
+    HttpAnswer, RealtimeAnswer, Report, application, asterisk_info, modules, modules_for, ports, prompt,
+    realtime,
 };
 use ari_bridge_core::config::Config;
 use smol::future::{or, poll_fn};
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use crate::requests::{Reply, Request, Requests};
 use crate::service::RunError;
-use crate::shared::{read_ca, realtime_target};
+use crate::shared::{read_ca, read_prompt, realtime_target};
 use crate::socket::{OpenError, fault, open, tls_config};
 use crate::websocket::Incoming;
 
@@ -50,6 +51,10 @@ pub fn check(config: &Config) -> Result<Report, RunError> {
     }
     let (bindable, busy, other) = bind_all(config);
     report.push(ports(&config.rtp, bindable, &busy, other));
+    for (which, path) in config.prompts.iter() {
+        let file = read_prompt(path).map_err(|error| error.to_string());
+        report.push(prompt(which, path, file.as_deref().map_err(String::as_str)));
+    }
     let greeted = smol::block_on(greet(config));
     report.push(realtime(greeted.answer()));
     Ok(report)

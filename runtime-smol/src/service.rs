@@ -1,6 +1,6 @@
 //! The whole service: threads, switchboard, admin listener, signals.
 
-use ari_bridge_core::config::Config;
+use ari_bridge_core::config::{Config, PromptFault};
 use async_signal::{Signal, Signals};
 use smol::Executor;
 use smol::channel::Receiver;
@@ -27,6 +27,10 @@ pub enum RunError {
     CaFile(String, io::Error),
     /// The certificates of that file cannot be used.
     Tls(String),
+    /// The file that this variable names for a prompt cannot be read.
+    PromptFile(&'static str, String, io::Error),
+    /// That file cannot be used.
+    Prompt(PromptFault),
     /// The address of `ADMIN_BIND` cannot be bound.
     Admin(SocketAddr, io::Error),
     /// The system gives no thread.
@@ -42,6 +46,8 @@ impl fmt::Display for RunError {
         match self {
             Self::CaFile(path, error) => write!(f, "ARI_CA_FILE: cannot read {path}: {error}"),
             Self::Tls(error) => write!(f, "ARI_CA_FILE: {error}"),
+            Self::PromptFile(variable, path, error) => write!(f, "{variable}: cannot read {path}: {error}"),
+            Self::Prompt(fault) => fault.fmt(f),
             Self::Admin(address, error) => write!(f, "ADMIN_BIND: cannot listen on {address}: {error}"),
             Self::Threads(error) => write!(f, "the system gives no thread: {error}"),
             Self::Signals(error) => write!(f, "cannot listen for signals: {error}"),

@@ -2,7 +2,9 @@
 
 use ari_bridge_core::admin::{self, Health};
 use ari_bridge_core::call::{Actions, IoFault, Record};
-use ari_bridge_core::config::{Config, SAFETY_HEADER, Secret};
+use ari_bridge_core::config::{
+    Config, MAX_PROMPT_FILE_BYTES, SAFETY_HEADER, Secret, decode_prompt, prompt_variable,
+};
 use ari_bridge_core::id::{CallId, LegId};
 use ari_bridge_core::metrics::Metrics;
 use ari_bridge_core::observe::{Observation, Severity};
@@ -10,7 +12,8 @@ use ari_bridge_core::ports::PortPool;
 use async_tungstenite::tungstenite::http::header::{AUTHORIZATION, HeaderName};
 use futures_rustls::rustls::ClientConfig;
 use smol::{Async, Executor};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -65,13 +68,14 @@ impl Drop for Lease {
 }
 
 impl Shared {
-    /// Reads the CA file, starts the request threads and opens nothing yet.
+    /// Reads the CA file and the prompts, starts the request threads and opens nothing yet.
     pub(crate) fn new(
-        config: Config,
+        mut config: Config,
         watch: Option<Arc<dyn Watch>>,
         executor: &Arc<Executor<'static>>,
     ) -> Result<Self, RunError> {
         let private_ca = read_ca(&config)?;
+        load_prompts(&mut config)?;
         let requests = Requests::start(config.ari.authorization().expose().to_owned(), private_ca.as_deref())
             .map_err(RunError::Threads)?;
         let public = tls_config(None).map_err(RunError::Tls)?;
@@ -194,6 +198,24 @@ impl Shared {
 pub(crate) fn read_ca(config: &Config) -> Result<Option<Vec<u8>>, RunError> {
     let Some(path) = &config.ari.ca_file else { return Ok(None) };
     std::fs::read(path).map(Some).map_err(|error| RunError::CaFile(path.clone(), error))
+}
+
+/// Puts the sounds of the files that the operator named in the place of the built-in ones.
+fn load_prompts(config: &mut Config) -> Result<(), RunError> {
+    for (prompt, path) in config.prompts.iter() {
+        let file = read_prompt(path)
+            .map_err(|error| RunError::PromptFile(prompt_variable(prompt), path.to_owned(), error))?;
+        let samples = decode_prompt(prompt, path, &file).map_err(RunError::Prompt)?;
+        Arc::make_mut(&mut config.call.prompts).set(prompt, &samples);
+    }
+    Ok(())
+}
+
+/// The bytes of a prompt's file; of one that is too large no more than it takes to see that.
+pub(crate) fn read_prompt(path: &str) -> io::Result<Vec<u8>> {
+    let mut file = Vec::new();
+    File::open(path)?.take(MAX_PROMPT_FILE_BYTES as u64 + 1).read_to_end(&mut file)?;
+    Ok(file)
 }
 
 /// Where the Realtime server is, and what it wants to be told.

@@ -8,6 +8,7 @@
 //! | `GET /applications/{app}` | [`application`] |
 //! | `GET /asterisk/modules/{name}` for each of [`modules_for`] | [`modules`] |
 //! | binding each port of the range | [`ports`] |
+//! | reading the file of each prompt | [`prompt`] |
 //! | opening the Realtime socket and reading one message | [`realtime()`] |
 
 mod asterisk;
@@ -17,7 +18,8 @@ pub use asterisk::{HttpAnswer, OLDEST_ASTERISK, application, asterisk_info, modu
 pub use realtime::{RealtimeAnswer, realtime};
 
 use crate::call::IoFault;
-use crate::config::{Config, RtpConfig};
+use crate::config::{Config, RtpConfig, decode_prompt, prompt_variable};
+use crate::settings::{PROMPT_RATE, Prompt};
 use core::fmt;
 
 /// How many ports in use are named in a line.
@@ -126,6 +128,23 @@ pub fn ports(rtp: &RtpConfig, bindable: usize, busy: &[u16], other: Option<IoFau
     CheckItem { name: "media ports", result }
 }
 
+/// Judges the file of a prompt: what stands in it, or why it cannot be read.
+#[must_use]
+pub fn prompt(prompt: Prompt, path: &str, file: Result<&[u8], &str>) -> CheckItem {
+    let result = match file.map(|file| decode_prompt(prompt, path, file)) {
+        Ok(Ok(samples)) => {
+            let seconds = samples.len() as f64 / f64::from(PROMPT_RATE);
+            Ok(format!("{path} lasts {seconds:.2} seconds"))
+        }
+        Ok(Err(wrong)) => Err(fault(format!("{path} cannot be used: {}", wrong.why), wrong.remedy())),
+        Err(why) => Err(fault(
+            format!("{path} cannot be read: {why}"),
+            "name a file that the bridge's own user can read, or leave it unset",
+        )),
+    };
+    CheckItem { name: prompt_variable(prompt), result }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +187,19 @@ mod tests {
             assert!(!what.is_empty() && !remedy.is_empty() && !item.to_string().contains('\n'), "{item}");
         }
         assert!(realtime(RealtimeAnswer::Refused { status: 407 }).to_string().contains("HTTPS_PROXY"));
+    }
+
+    #[test]
+    fn a_prompt_is_told_with_its_length_or_with_what_is_wrong() {
+        let line = |file: Result<&[u8], &str>| prompt(Prompt::Goodbye, "bye.wav", file).to_string();
+        let file = crate::wav::write(8_000, &[0; 10_000]);
+        assert_eq!(line(Ok(&file)), "ok    PROMPT_GOODBYE: bye.wav lasts 1.25 seconds");
+        assert_eq!(
+            line(Ok(b"hello")),
+            "FAIL  PROMPT_GOODBYE: bye.wav cannot be used: it is not a WAV file -> make a WAV file of it: sox bye.wav -b \
+             16 prompt.wav channels 1 rate 24k"
+        );
+        assert!(line(Err("not there")).contains("bye.wav cannot be read: not there -> name a file"));
     }
 
     #[test]

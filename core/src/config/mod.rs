@@ -4,18 +4,25 @@
 //! line that names the variable, the value and what is allowed, and all such lines come at once. Values of
 //! variables that hold a secret are never repeated, neither in a fault nor by `Debug`.
 
+mod prompts;
 mod read;
 mod reader;
 mod secret;
 mod url;
 mod variables;
 
+pub use prompts::{
+    MAX_PROMPT_FILE_BYTES, PromptFault, PromptFaultKind, PromptFiles, decode_prompt, prompt_variable,
+};
 pub use reader::{ConfigFaults, Fault};
 pub use secret::Secret;
 pub use url::Endpoint;
 pub use variables::{Preset, VARIABLES, Variable, env_example, help_text, markdown_table, near_misses};
 
-use crate::settings::{CallSettings, Dialect, MediaPlan, ServerVad, SwitchboardSettings, TurnDetection};
+use crate::settings::{
+    CallSettings, DeadAir, DeadAirStep, Dialect, MediaPlan, ServerVad, SwitchboardSettings, TurnDetection,
+};
+use crate::time::Duration;
 use crate::uri::Encoded;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,7 +31,7 @@ use core::net::{IpAddr, SocketAddr};
 /// Everything that the operator decides.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {
-    /// For each call.
+    /// For each call. Its prompts are the built-in ones until the runtime has read [`Config::prompts`].
     pub call: CallSettings,
     /// For the switchboard.
     pub switchboard: SwitchboardSettings,
@@ -38,6 +45,10 @@ pub struct Config {
     pub safety_key: Option<Secret>,
     /// Where media sockets are bound.
     pub rtp: RtpConfig,
+    /// The files of the prompts.
+    pub prompts: PromptFiles,
+    /// What is kept of the calls.
+    pub record: RecordConfig,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     pub admin_bind: SocketAddr,
 }
@@ -93,6 +104,21 @@ pub struct RtpConfig {
     pub port_start: u16,
     /// The last UDP port; not below the first.
     pub port_end: u16,
+}
+
+/// What is kept of the calls in files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordConfig {
+    /// The directory; `None` means that nothing is.
+    pub dir: Option<String>,
+    /// For how many days, one or more.
+    pub days: u64,
+}
+
+impl Default for RecordConfig {
+    fn default() -> Self {
+        Self { dir: None, days: 30 }
+    }
 }
 
 impl Config {
@@ -158,9 +184,21 @@ impl Config {
             server_idle.is_some() && call.idle.is_some(),
             "VAD_IDLE_TIMEOUT_MS and IDLE_SECONDS are both set: an idle caller is spoken to by the server and by the bridge",
         );
+        let DeadAir { after: silence, steps } = &call.dead_air;
+        warn(
+            silence.is_some() && steps.contains(&DeadAirStep::Reconnect) && call.recovery.retry_for.is_zero(),
+            "DEAD_AIR_STEPS contains reconnect, but with REALTIME_RETRY_SECONDS=0 a call ends with its session",
+        );
+        warn(
+            silence.is_some_and(|silence| silence < SHORT_SILENCE),
+            "DEAD_AIR_MS is below 2000: a model that thinks before it answers needs longer",
+        );
         lines
     }
 }
+
+/// Dead air that a healthy model, too, leaves between a question and its answer.
+const SHORT_SILENCE: Duration = Duration::from_millis(2000);
 
 const CHANGE_ME: &str = "CHANGE_ME";
 
@@ -234,6 +272,15 @@ impl RealtimeConfig {
     /// Whether the operator gave this header.
     fn names(&self, header: &str) -> bool {
         self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(header))
+    }
+
+    /// The model that is asked for: that in the URL, if there is one there.
+    #[must_use]
+    pub fn effective_model(&self) -> String {
+        match self.model_in_url() {
+            Some(model) => url::percent_decode(model).unwrap_or_else(|| model.to_owned()),
+            None => self.model.clone(),
+        }
     }
 
     /// The model in the query of the URL, still encoded.

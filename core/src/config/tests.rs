@@ -153,3 +153,15 @@ fn two_that_wait_for_an_idle_caller_are_one_too_many() {
     assert!(with(&idle[..2]).warnings().is_empty());
     assert!(with(&idle).warnings().iter().any(|line| line.contains("both set")));
 }
+
+#[test]
+fn steps_that_cannot_help_a_caller_are_said() {
+    let lines = |set: &[(&str, &str)]| with(&[&[("ARI_PASSWORD", "x")], set].concat()).warnings();
+    let one = lines(&[("REALTIME_RETRY_SECONDS", "0")]);
+    assert!(one.len() == 1 && one[0].contains("contains reconnect"), "{one:?}");
+    assert!(lines(&[("REALTIME_RETRY_SECONDS", "0"), ("DEAD_AIR_STEPS", "filler,fallback")]).is_empty());
+    assert!(lines(&[("REALTIME_RETRY_SECONDS", "0"), ("DEAD_AIR_MS", "off")]).is_empty());
+    let short = lines(&[("DEAD_AIR_MS", "1999")]);
+    assert!(short.len() == 1 && short[0].starts_with("DEAD_AIR_MS is below 2000"), "{short:?}");
+    assert!(lines(&[("DEAD_AIR_MS", "2000")]).is_empty());
+}

@@ -47,9 +47,10 @@ impl Resume {
 /// What follows when the caller has spoken and nothing happens.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeadAir {
-    /// How long nothing may happen; `None` means for ever.
+    /// How long nothing may happen; `None` means for ever, and then there are no steps.
     pub after: Option<Duration>,
-    /// What is done then, one step each time that so long has passed again. The last one is repeated.
+    /// What is done then, one step each time that so long has passed again: one or more, of which the last one is
+    /// repeated.
     pub steps: Vec<DeadAirStep>,
 }
 
@@ -92,6 +93,20 @@ pub enum FailedAnswer {
     Fallback,
 }
 
+impl FailedAnswer {
+    /// All of them, for help texts and tests.
+    pub const ALL: [Self; 2] = [Self::Prompt, Self::Fallback];
+
+    /// The name in `FAILED_ANSWER`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prompt => "prompt",
+            Self::Fallback => "fallback",
+        }
+    }
+}
+
 /// Where a caller goes with whom no conversation is possible.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fallback {
@@ -107,22 +122,22 @@ impl Default for Fallback {
     }
 }
 
-/// A place in the dialplan. What is not named stays as it is for the channel; without any of them it is the next
-/// priority.
+/// A place in the dialplan, as `POST /channels/{id}/continue` takes it. What is not named is as Asterisk has it
+/// (`res/ari/resource_channels.c`); without any of them it is the next priority.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Place {
-    /// The context.
+    /// The context; without it that of the channel.
     pub context: Option<String>,
-    /// The extension in it.
+    /// The extension in it; without it `s` if a context is named, else that of the channel.
     pub extension: Option<String>,
-    /// The priority in that.
+    /// The priority in that, 1 or more; without it 1 if a context or an extension is named, else the next one.
     pub priority: Option<u32>,
 }
 
 /// When a Realtime side that fails for every call is left in peace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Breaker {
-    /// After so many calls in a row that it failed for.
+    /// After so many calls in a row that it failed for; one or more.
     pub calls: u32,
     /// For so long no call tries it; after that one at a time does.
     pub wait: Duration,
@@ -267,6 +282,21 @@ pub struct Prices {
 }
 
 impl Prices {
+    /// What a model of OpenAI's costs by OpenAI's list as it was in November 2026: text in, cached and out, then
+    /// audio. Such a list changes, and what an account pays may be another; `None` for a model that is not on it.
+    #[must_use]
+    pub fn of_model(model: &str) -> Option<Self> {
+        let [text_in, text_cached, text_out, audio_in, audio_cached, audio_out] = match model {
+            "gpt-realtime-2.1" | "gpt-realtime-2" => [4_000, 400, 24_000, 32_000, 400, 64_000],
+            "gpt-realtime-1.5" => [4_000, 400, 16_000, 32_000, 400, 64_000],
+            "gpt-realtime-2.1-mini" | "gpt-realtime-mini" | "gpt-realtime-mini-2025-12-15" => {
+                [600, 60, 2_400, 10_000, 300, 20_000]
+            }
+            _ => return None,
+        };
+        Some(Self { text_in, text_cached, text_out, audio_in, audio_cached, audio_out })
+    }
+
     /// What this costs, in billionths of a US dollar.
     #[must_use]
     pub fn cost(&self, usage: &Usage) -> u64 {
@@ -300,14 +330,7 @@ mod tests {
 
     #[test]
     fn a_minute_of_the_small_model_costs_what_its_page_says() {
-        let mini = Prices {
-            text_in: 600,
-            text_cached: 60,
-            text_out: 2_400,
-            audio_in: 10_000,
-            audio_cached: 300,
-            audio_out: 20_000,
-        };
+        let mini = Prices::of_model("gpt-realtime-2.1-mini").unwrap();
         // 600 tokens of the caller's voice and 1,200 of the agent's: 0.6 and 2.4 cents.
         let mut usage = Usage::default();
         usage.add(UsageKind::AudioIn, 600);

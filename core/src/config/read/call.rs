@@ -1,11 +1,11 @@
 //! The settings of a call.
 
 use super::super::reader::Reader;
-use super::families;
+use super::{families, recovery};
 use crate::settings::{BargeIn, CallSettings, Keys, RtpSource, SessionSettings};
 use crate::time::Duration;
 
-/// The settings of a call but for those that other parts decide: application name and advertised host.
+/// The settings of a call but for those that other parts decide: application name, advertised host and prices.
 pub(super) fn call(reader: &mut Reader<'_>, session: Option<SessionSettings>) -> Option<CallSettings> {
     let rtp_source = reader.parse("RTP_SOURCE", "strict or learn", |text| match text {
         "strict" => Some(RtpSource::Strict),
@@ -23,6 +23,8 @@ pub(super) fn call(reader: &mut Reader<'_>, session: Option<SessionSettings>) ->
     let idle = reader.optional_number("IDLE_SECONDS", 5..=3600, " seconds");
     let hang_up = reader.on_off("AGENT_HANG_UP");
     let tool_timeout = reader.number("TOOL_TIMEOUT_MS", 500..=60_000, " milliseconds");
+    let (recovery, dead_air) = (recovery::recovery(reader), recovery::dead_air(reader));
+    let (failed_answer, fallback) = (recovery::failed_answer(reader), recovery::fallback(reader));
     let transfers = families::transfers(reader);
     let hot = families::hot_keys(reader, transfers.as_deref());
     let pause = reader.number("DTMF_PAUSE_MS", 500..=20_000, " milliseconds");
@@ -39,6 +41,10 @@ pub(super) fn call(reader: &mut Reader<'_>, session: Option<SessionSettings>) ->
         transfers: transfers?,
         tool_timeout: Duration::from_millis(tool_timeout?),
         keys: Keys { pause: Duration::from_millis(pause?), hot: hot? },
+        recovery: recovery?,
+        dead_air: dead_air?,
+        failed_answer: failed_answer?,
+        fallback: fallback?,
         session: session?,
         ..CallSettings::default()
     })

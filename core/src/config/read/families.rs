@@ -2,6 +2,7 @@
 
 use super::super::reader::{Reader, shown, within};
 use crate::settings::Transfer;
+use core::ops::RangeInclusive;
 
 const TRANSFER: &str = "TRANSFER_";
 
@@ -39,9 +40,8 @@ pub(super) fn transfers(reader: &mut Reader<'_>) -> Option<Vec<Transfer>> {
             transfers.push(transfer);
             Some(())
         } else {
-            let allowed =
-                "context,extension,priority: 1 to 79 letters, digits and _.+*#- each, and from 1 to 9999";
-            reader.refuse(member.variable, member.value, allowed)
+            let allowed = format!("context,extension,priority: {PLACE} each, and from 1 to 9999");
+            reader.refuse(member.variable, member.value, &allowed)
         };
         all_good &= good.is_some();
     }
@@ -118,7 +118,8 @@ fn twice(prefix: &str, name: &str) -> String {
 fn place(name: &str, text: &str) -> Option<Transfer> {
     let mut parts = text.split(',');
     let (context, extension) = (parts.next()?, parts.next()?);
-    let priority = parts.next().map_or(Some(1), |text| within(text, &(1..=9999)))?;
+    let priority = parts.next().map_or(Some(1), |text| within(text, &PRIORITIES))?;
+    let priority = u32::try_from(priority).ok()?;
     (parts.next().is_none() && is_place(context) && is_place(extension)).then(|| Transfer {
         name: name.to_owned(),
         context: context.to_owned(),
@@ -127,8 +128,14 @@ fn place(name: &str, text: &str) -> Option<Transfer> {
     })
 }
 
-/// Plain characters, so that nothing can leave its place in a URL.
-fn is_place(text: &str) -> bool {
+/// What [`is_place`] takes, for faults.
+pub(super) const PLACE: &str = "1 to 79 letters, digits and _.+*#-";
+
+/// The priorities of a dialplan that can be gone to.
+pub(super) const PRIORITIES: RangeInclusive<u64> = 1..=9999;
+
+/// A context or an extension: plain characters, so that nothing can leave its place in a URL.
+pub(super) fn is_place(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.+*#-".contains(&b);
     !text.is_empty() && text.len() <= MAX_PLACE_BYTES && text.bytes().all(allowed)
 }

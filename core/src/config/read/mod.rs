@@ -3,14 +3,16 @@
 mod call;
 mod families;
 mod headers;
+mod money;
 mod realtime;
+mod recovery;
 mod session;
 
 use super::reader::{ConfigFaults, Reader, is_plain};
 use super::url::{Endpoint, Schemes, is_host_name};
-use super::{AriConfig, Config, RtpConfig};
+use super::{AriConfig, Config, PromptFiles, RecordConfig, RtpConfig, prompt_variable};
 use crate::format::MediaFormat;
-use crate::settings::{CallSettings, Dialect, MediaPlan, SwitchboardSettings, Transport};
+use crate::settings::{CallSettings, Dialect, MediaPlan, Prompt, SwitchboardSettings, Transport};
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 
@@ -27,8 +29,11 @@ pub(super) fn config(variables: &BTreeMap<String, String>) -> Result<Config, Con
     let safety_key = realtime::safety_key(&mut reader, realtime.as_ref());
     let (rtp, media) = (rtp(&mut reader), media(&mut reader));
     let session = session::session(&mut reader, dialect, media);
-    let (call, admin_bind) = (call::call(&mut reader, session), admin_bind(&mut reader));
-    match (ari, realtime, safety_key, rtp, media, call, admin_bind) {
+    let (call, breaker) = (call::call(&mut reader, session), recovery::breaker(&mut reader));
+    let money = money::money(&mut reader, realtime.as_ref());
+    let (prompts, record) = (prompts(&mut reader), record(&mut reader));
+    let admin_bind = admin_bind(&mut reader);
+    match (ari, realtime, safety_key, rtp, media, call, breaker, money, prompts, record, admin_bind) {
         (
             Some(ari),
             Some(realtime),
@@ -36,14 +41,22 @@ pub(super) fn config(variables: &BTreeMap<String, String>) -> Result<Config, Con
             Some((rtp, advertise_host)),
             Some(media),
             Some(call),
+            Some(breaker),
+            Some(money),
+            Some(prompts),
+            Some(record),
             Some(admin_bind),
         ) if reader.is_clean() => Ok(Config {
-            call: CallSettings { ari_app: ari.app.clone(), advertise_host, ..call },
             switchboard: SwitchboardSettings {
                 ari_app: ari.app.clone(),
                 max_calls: rtp.ports(),
-                ..SwitchboardSettings::default()
+                fallback: call.fallback.clone(),
+                breaker,
+                max_cost_per_day: money.max_cost_per_day,
             },
+            call: CallSettings { ari_app: ari.app.clone(), advertise_host, prices: money.prices, ..call },
+            prompts,
+            record,
             media,
             ari,
             realtime,
@@ -122,6 +135,31 @@ fn rtp(reader: &mut Reader<'_>) -> Option<(RtpConfig, Option<String>)> {
 fn media(reader: &mut Reader<'_>) -> Option<MediaPlan> {
     let format = reader.parse("MEDIA_FORMAT", "slin16, g722, ulaw or alaw", MediaFormat::from_name)?;
     Some(MediaPlan { transport: Transport::Rtp, format })
+}
+
+/// Where the prompts lie that are not the built-in ones.
+fn prompts(reader: &mut Reader<'_>) -> Option<PromptFiles> {
+    let [moment, sorry, goodbye, comfort] = Prompt::ALL.map(|prompt| path(reader, prompt_variable(prompt)));
+    Some(PromptFiles { moment: moment?, sorry: sorry?, goodbye: goodbye?, comfort: comfort? })
+}
+
+/// Where records go, and how long they stay.
+fn record(reader: &mut Reader<'_>) -> Option<RecordConfig> {
+    const DAYS: &str = "CALL_RECORD_DAYS";
+    let dir = path(reader, "CALL_RECORD_DIR");
+    let days = reader.optional_number(DAYS, 1..=3650, " days");
+    if dir == Some(None) && matches!(days, Some(Some(_))) {
+        return reader.fault(DAYS, "it counts only with CALL_RECORD_DIR, which is not set");
+    }
+    let days = days?.unwrap_or(RecordConfig::default().days);
+    Some(RecordConfig { dir: dir?, days })
+}
+
+/// `None` is a fault, `Some(None)` is not set.
+fn path(reader: &mut Reader<'_>, name: &'static str) -> Option<Option<String>> {
+    reader.parse_optional(name, "a path without control characters", |text| {
+        is_plain(text).then(|| text.to_owned())
+    })
 }
 
 fn admin_bind(reader: &mut Reader<'_>) -> Option<SocketAddr> {

@@ -1,7 +1,8 @@
 use super::*;
 use crate::format::ModelFormat;
 use crate::settings::{
-    BargeIn, Eagerness, MaxOutputTokens, NoiseReduction, ReasoningEffort, RtpSource, ServerVad,
+    BargeIn, Breaker, DeadAir, DeadAirStep, Eagerness, FailedAnswer, Fallback, MaxOutputTokens,
+    NoiseReduction, Place, Prices, Prompts, ReasoningEffort, Recovery, Resume, RtpSource, ServerVad,
     Transcription, TurnDetection,
 };
 use crate::time::Duration;
@@ -23,13 +24,16 @@ fn fault(name: &str, value: &str) -> String {
 #[test]
 fn a_key_is_all_that_must_be_set_and_the_rest_are_the_defaults() {
     let config = from(&[]).unwrap();
-    assert_eq!(config.call, CallSettings::default());
+    let prices = Prices::of_model("gpt-realtime-2.1-mini");
+    assert!(prices.is_some());
+    assert_eq!(config.call, CallSettings { prices, ..CallSettings::default() });
     assert_eq!(config.switchboard, SwitchboardSettings::default());
     assert_eq!(config.media, MediaPlan::default());
     assert_eq!((config.ari.user.as_str(), config.ari.password.expose()), ("voiceapp", "CHANGE_ME"));
     assert_eq!((config.ari.base.authority().as_str(), config.ari.base.tls), ("localhost:8088", false));
     assert_eq!(config.realtime.model, "gpt-realtime-2.1-mini");
     assert_eq!((config.realtime.proxy, config.ari.ca_file), (None, None));
+    assert_eq!((config.prompts, config.record), (PromptFiles::default(), RecordConfig::default()));
     assert_eq!(config.rtp, RtpConfig { bind: [127, 0, 0, 1].into(), port_start: 30_000, port_end: 30_100 });
     assert_eq!(config.admin_bind, SocketAddr::from(([127, 0, 0, 1], 9090)));
 }
@@ -76,8 +80,29 @@ fn every_setting_reaches_its_place() {
         ("TRANSFER_operator", "internal,1001,2"),
         ("DTMF_operator", "0"),
         ("DTMF_PAUSE_MS", "20000"),
+        ("REALTIME_RETRY_SECONDS", "300"),
+        ("RECONNECT_RESUME", "repeat"),
+        ("HISTORY_TOKENS", "100000"),
+        ("DEAD_AIR_MS", "60000"),
+        ("DEAD_AIR_STEPS", "ask,fallback"),
+        ("FAILED_ANSWER", "fallback"),
+        ("FALLBACK", "dialplan"),
+        ("FALLBACK_CONTEXT", "agent-fallback"),
+        ("FALLBACK_EXTENSION", "s"),
+        ("FALLBACK_PRIORITY", "2"),
+        ("BREAKER_CALLS", "1000"),
+        ("BREAKER_SECONDS", "3600"),
+        ("MAX_COST_PER_DAY", "2.50"),
+        ("OPENAI_PRICES", "text_in=1,text_cached=2,text_out=3,audio_in=4,audio_cached=5,audio_out=6"),
+        ("PROMPT_MOMENT", "moment.wav"),
+        ("PROMPT_SORRY", "sorry.wav"),
+        ("PROMPT_GOODBYE", "goodbye.wav"),
+        ("PROMPT_COMFORT", "comfort.wav"),
+        ("CALL_RECORD_DIR", "/var/lib/records"),
+        ("CALL_RECORD_DAYS", "3650"),
     ])
     .unwrap();
+    every_setting_of_recovery_reaches_its_place(&config);
     let CallSettings {
         ari_app,
         advertise_host,
@@ -94,7 +119,13 @@ fn every_setting_reaches_its_place() {
         tool_timeout,
         keys,
         session,
-        ..
+        // Looked at above.
+        recovery: _,
+        dead_air: _,
+        failed_answer: _,
+        fallback: _,
+        prompts: _,
+        prices: _,
     } = config.call;
     assert_eq!((ari_app.as_str(), advertise_host.as_deref()), ("shop.de_1", Some("media.example")));
     assert_eq!((rtp_source, volume_boost), (RtpSource::Learn, 1.0));
@@ -131,6 +162,46 @@ fn every_setting_reaches_its_place() {
         (MediaFormat::Alaw, Some("/etc/ca.pem"))
     );
     assert_eq!(config.admin_bind.to_string(), "[::1]:0");
+}
+
+fn every_setting_of_recovery_reaches_its_place(config: &Config) {
+    let Config { call, switchboard, prompts, record, .. } = config;
+    let recovery =
+        Recovery { retry_for: Duration::from_secs(300), resume: Resume::Repeat, history_tokens: 100_000 };
+    assert_eq!(call.recovery, recovery);
+    let steps = vec![DeadAirStep::Ask, DeadAirStep::Fallback];
+    assert_eq!(call.dead_air, DeadAir { after: Some(Duration::from_secs(60)), steps });
+    assert_eq!(call.failed_answer, FailedAnswer::Fallback);
+    let place =
+        Place { context: Some("agent-fallback".into()), extension: Some("s".into()), priority: Some(2) };
+    assert_eq!(call.fallback, Fallback::Dialplan(place));
+    let prices = Prices {
+        text_in: 1_000,
+        text_cached: 2_000,
+        text_out: 3_000,
+        audio_in: 4_000,
+        audio_cached: 5_000,
+        audio_out: 6_000,
+    };
+    assert_eq!((call.prices, &*call.prompts), (Some(prices), &Prompts::default()));
+    let SwitchboardSettings { ari_app: _, max_calls: _, fallback, breaker, max_cost_per_day } = switchboard;
+    assert_eq!(fallback, &call.fallback);
+    assert_eq!(*breaker, Some(Breaker { calls: 1000, wait: Duration::from_secs(3600) }));
+    assert_eq!(*max_cost_per_day, Some(2_500_000_000));
+    assert!(prompts.iter().all(|(prompt, path)| path == format!("{}.wav", prompt.name())));
+    assert_eq!(prompts.iter().count(), 4);
+    assert_eq!(*record, RecordConfig { dir: Some("/var/lib/records".into()), days: 3650 });
+}
+
+#[test]
+fn a_record_that_is_not_written_is_not_kept_either() {
+    let line = fault("CALL_RECORD_DAYS", "7");
+    assert_eq!(line, "CALL_RECORD_DAYS: it counts only with CALL_RECORD_DIR, which is not set");
+    let dir = ("CALL_RECORD_DIR", "records");
+    assert_eq!(from(&[dir]).unwrap().record, RecordConfig { dir: Some("records".into()), days: 30 });
+    for bad in ["0", "3651", "ever"] {
+        assert_eq!(from(&[dir, ("CALL_RECORD_DAYS", bad)]).unwrap_err().iter().len(), 1, "{bad}");
+    }
 }
 
 #[test]
@@ -306,6 +377,25 @@ fn the_bounds_of_every_setting_hold() {
         ("TOOL_TIMEOUT_MS", "60001"),
         ("DTMF_PAUSE_MS", "499"),
         ("DTMF_PAUSE_MS", "20001"),
+        ("REALTIME_RETRY_SECONDS", "301"),
+        ("RECONNECT_RESUME", "on"),
+        ("HISTORY_TOKENS", "100001"),
+        ("DEAD_AIR_MS", "999"),
+        ("DEAD_AIR_MS", "60001"),
+        ("DEAD_AIR_STEPS", "filler,wait"),
+        ("FAILED_ANSWER", "hangup"),
+        ("FALLBACK", "on"),
+        ("FALLBACK_CONTEXT", "a/b"),
+        ("FALLBACK_EXTENSION", "a b"),
+        ("FALLBACK_PRIORITY", "10000"),
+        ("BREAKER_CALLS", "1001"),
+        ("BREAKER_SECONDS", "0"),
+        ("BREAKER_SECONDS", "3601"),
+        ("MAX_COST_PER_DAY", "0"),
+        ("OPENAI_PRICES", "text_in=1"),
+        ("PROMPT_MOMENT", "a\tb"),
+        ("CALL_RECORD_DIR", "a\u{7}b"),
+        ("CALL_RECORD_DAYS", "0"),
         ("TRANSFER_a", "internal"),
         ("TRANSFER_a", "internal,1001,10000"),
         ("DTMF_a", "1"),

@@ -239,6 +239,94 @@ pub static VARIABLES: &[Variable] = {
             "After how long a pause the keys that a caller pressed are handed to the model, if no # has ended them, 500 to 20000 ms",
         ),
         variable(
+            "REALTIME_RETRY_SECONDS",
+            Value("20"),
+            "How long a lost session is tried to be replaced by a new one that knows the conversation so far, 0 to 300 s; 0: a call ends with its session",
+        ),
+        variable(
+            "RECONNECT_RESUME",
+            Value("continue"),
+            "What becomes of an answer that the loss of a session cut off: continue (the agent goes on where it was), repeat (it says it once more) or off (the caller speaks next)",
+        ),
+        variable(
+            "HISTORY_TOKENS",
+            Value("8000"),
+            "How much of the conversation a new session is told, 0 to 100000 tokens, as the bridge estimates them",
+        ),
+        variable(
+            "DEAD_AIR_MS",
+            Value("5000"),
+            "How long nothing may happen after the caller has spoken, 1000 to 60000 ms, or off; then comes a step of DEAD_AIR_STEPS, and another one each time that so long has passed again",
+        ),
+        variable(
+            "DEAD_AIR_STEPS",
+            Value("filler,ask,reconnect,fallback"),
+            "These steps, 1 to 8 of them, of which the last is repeated: filler (the caller hears a sound), ask (the model is asked once more), reconnect (the conversation goes on in a new session) and fallback (what FALLBACK says)",
+        ),
+        variable(
+            "FAILED_ANSWER",
+            Value("prompt"),
+            "What follows when an answer has failed and failed again: prompt (the caller hears PROMPT_SORRY and may speak again; the third time in a row the call goes where FALLBACK says) or fallback (it goes there at once)",
+        ),
+        variable(
+            "FALLBACK",
+            Value("dialplan"),
+            "What becomes of a caller with whom no conversation is possible: dialplan (goes on there) or hangup",
+        ),
+        variable(
+            "FALLBACK_CONTEXT",
+            Unset,
+            "With FALLBACK=dialplan the context, 1 to 79 letters, digits and _.+*#-; without it the one that the call came from",
+        ),
+        variable(
+            "FALLBACK_EXTENSION",
+            Unset,
+            "The extension, of the same characters; without it s in FALLBACK_CONTEXT if that is set, else the one that the call came from",
+        ),
+        variable(
+            "FALLBACK_PRIORITY",
+            Unset,
+            "The priority, 1 to 9999; without it 1 if FALLBACK_CONTEXT or FALLBACK_EXTENSION is set, else the next one",
+        ),
+        variable(
+            "BREAKER_CALLS",
+            Value("3"),
+            "After how many calls in a row for which the Realtime side failed it is left in peace, and callers go on in the dialplan or are refused before they are answered, 0 to 1000; 0: never",
+        ),
+        variable(
+            "BREAKER_SECONDS",
+            Value("15"),
+            "For how long, 1 to 3600 s; after that one call at a time tries it",
+        ),
+        variable(
+            "MAX_COST_PER_DAY",
+            Unset,
+            "What the calls of a day (UTC) may cost, in US dollars: 25 or 2.50, at most 1000000. It is an estimate from what the server counts and from OPENAI_PRICES; when it is spent, no call is taken until the next day",
+        ),
+        variable(
+            "OPENAI_PRICES",
+            Unset,
+            "What the model costs, in US dollars per million tokens, at most 3 decimals: text_in=0.60,text_cached=0.06,text_out=2.40,audio_in=10,audio_cached=0.30,audio_out=20. Without it OpenAI's list prices of November 2026 for its models (gpt-realtime-2.1-mini, 2.1, 2, 1.5 and gpt-realtime-mini); they change",
+        ),
+        variable(
+            "PROMPT_MOMENT",
+            Unset,
+            "A WAV file of at most 10 s: one moment, please; without it a tone, as for the next three. See Sounds of the bridge's own",
+        ),
+        variable("PROMPT_SORRY", Unset, "A WAV file: it is not going well, please say it again"),
+        variable("PROMPT_GOODBYE", Unset, "A WAV file: goodbye"),
+        variable("PROMPT_COMFORT", Unset, "A WAV file: something is going on; heard again and again"),
+        variable(
+            "CALL_RECORD_DIR",
+            Unset,
+            "The directory for the full record of each call, with what was said; without it no such file is written",
+        ),
+        variable(
+            "CALL_RECORD_DAYS",
+            Unset,
+            "For how many days they are kept, 1 to 3650; without it 30. Only with CALL_RECORD_DIR",
+        ),
+        variable(
             "ADMIN_BIND",
             Value("127.0.0.1:9090"),
             "The address of /metrics, /healthz and /readyz, as IP:port",
