@@ -267,6 +267,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ari_bridge_core::settings::{Prompt, Prompts};
+    use ari_bridge_core::wav;
 
     #[test]
     fn the_realtime_server_gets_every_header_that_the_settings_allow() {
@@ -279,5 +281,31 @@ mod tests {
         let told: Vec<_> =
             target.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(told, [("api-key", "k"), ("x-09!#$%&'*+-.^_`|~", "a"), ("openai-project", "p q")]);
+    }
+    /// Settings with this file for the prompt that is heard when an answer has failed.
+    fn with_sorry(path: &str) -> Config {
+        Config::from_variables([("OPENAI_API_KEY", "k"), ("PROMPT_SORRY", path)]).unwrap()
+    }
+
+    #[test]
+    fn a_prompt_out_of_a_file_takes_the_place_of_the_built_in_one() {
+        let path = std::env::temp_dir().join(format!("ari-bridge-prompt-{}.wav", std::process::id()));
+        std::fs::write(&path, wav::write(8_000, &[1_000; 4_000])).unwrap();
+        let mut config = with_sorry(path.to_str().unwrap());
+        let loaded = load_prompts(&mut config);
+        std::fs::remove_file(&path).unwrap();
+        loaded.unwrap();
+        let (prompts, built_in) = (&config.call.prompts, Prompts::default());
+        assert_eq!(prompts.get(Prompt::Sorry).len(), 12_000);
+        assert_eq!(prompts.get(Prompt::Moment), built_in.get(Prompt::Moment));
+    }
+
+    #[test]
+    fn a_prompt_that_cannot_be_read_or_used_is_told_with_its_variable_and_its_file() {
+        let line = |path: &str| load_prompts(&mut with_sorry(path)).unwrap_err().to_string();
+        let missing = line("/nowhere/sorry.wav");
+        assert!(missing.starts_with("PROMPT_SORRY: cannot read /nowhere/sorry.wav: "), "{missing}");
+        let endless = line("/dev/zero");
+        assert!(endless.starts_with("PROMPT_SORRY: /dev/zero cannot be used: it has more than"), "{endless}");
     }
 }

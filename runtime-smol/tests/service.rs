@@ -312,3 +312,13 @@ fn a_call_that_panics_ends_alone_and_is_cleaned_up_after() {
     // Not drained: for 30 s a create of the dead call may still take effect, and the service would wait for that.
     drop(service);
 }
+
+#[test]
+fn a_prompt_without_its_file_is_said_by_check_and_keeps_the_service_from_starting() {
+    let settings = config("http://127.0.0.1:1", &[("PROMPT_GOODBYE", "/nowhere/bye.wav")]);
+    let report = ari_bridge_smol::check(&settings).unwrap().to_string();
+    let line = report.lines().find(|line| line.contains("PROMPT_")).unwrap();
+    assert!(line.starts_with("FAIL  PROMPT_GOODBYE: /nowhere/bye.wav cannot be read: "), "{line}");
+    let error = Service::start(settings).unwrap_err().to_string();
+    assert!(error.starts_with("PROMPT_GOODBYE: cannot read /nowhere/bye.wav: "), "{error}");
+}

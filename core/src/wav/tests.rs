@@ -182,7 +182,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = read(&bytes, 1);
-        let _ = read(&file(&[bytes.clone()]), 1);
+        let _ = read(&file(std::slice::from_ref(&bytes)), 1);
         let _ = read(&file(&[chunk(b"fmt ", &bytes), chunk(b"data", &bytes)]), 1);
     }
 }

@@ -266,7 +266,7 @@ pub static VARIABLES: &[Variable] = {
         variable(
             "FAILED_ANSWER",
             Value("prompt"),
-            "What follows when an answer has failed and failed again: prompt (the caller hears PROMPT_SORRY and may speak again; the third time in a row the call goes where FALLBACK says) or fallback (it goes there at once)",
+            "What follows when an answer has failed and failed again: prompt (the caller hears PROMPT_SORRY and may speak again; after three such turns in a row the call goes where FALLBACK says) or fallback (it goes there at once)",
         ),
         variable(
             "FALLBACK",
