@@ -9,6 +9,8 @@ mod echo;
 mod formats;
 mod keys;
 mod server_events;
+mod sessions;
+mod silence;
 mod switchboard;
 mod tidy;
 mod tools;
