@@ -2,7 +2,7 @@
 
 use super::io::{CallerState, Output};
 use super::media::{Endpoint, Mouth};
-use super::world::{Channel, MAX_OBJECTS, Party, Place, State, World, object};
+use super::world::{Channel, Continued, MAX_OBJECTS, Party, Place, State, World, object};
 use crate::format::MediaFormat;
 use core::net::SocketAddr;
 use serde_json::{Value, json};
@@ -28,8 +28,8 @@ pub(super) struct MediaRequest {
     pub(super) variables: BTreeMap<String, String>,
 }
 
-/// Of how many callers it is remembered where they went on.
-const MAX_CONTINUED: usize = 1000;
+/// Of how many callers it is remembered where they went on, and of how many why they were hung up.
+const MAX_REMEMBERED: usize = 1000;
 
 impl World {
     /// A caller comes through the dialplan into `Stasis(app, number, exten)`.
@@ -249,23 +249,45 @@ impl World {
         self.bridges.remove(bridge_id);
     }
 
-    /// `POST /channels/{id}/continue`. A media channel has no dialplan to go on in, and ends.
-    pub(super) fn continue_in_dialplan(&mut self, id: &str, at: &str) {
+    /// `POST /channels/{id}/continue` to a context, an extension and a priority, of which each may be empty. A media
+    /// channel has no dialplan to go on in, and ends.
+    pub(super) fn continue_in_dialplan(&mut self, id: &str, to: [&str; 3]) {
         self.leave_bridge(id);
         self.tell_channel(id, "StasisEnd", json!({}));
         match self.channels.get_mut(id) {
-            Some(Channel { party: Party::Caller { caller, .. }, place, app, .. }) => {
+            Some(Channel {
+                party: Party::Caller { caller, .. },
+                place,
+                app,
+                variables,
+                context,
+                exten,
+                ..
+            }) => {
                 let caller = *caller;
                 *place = Place::Dialplan;
                 *app = None;
-                if self.continued.len() < MAX_CONTINUED {
-                    self.continued.insert(caller, at.to_owned());
+                if self.continued.len() < MAX_REMEMBERED {
+                    let at = goes_on_at(context, exten, to).join(",");
+                    self.continued.insert(caller, Continued { at, variables: variables.clone() });
                 }
                 self.caller_state(caller, CallerState::InDialplan);
             }
             Some(_) => self.destroyed(id),
             None => {}
         }
+    }
+
+    /// `DELETE /channels/{id}`, for one of the reasons that ARI knows.
+    pub(super) fn hang_up_for(&mut self, id: &str, reason: &str) {
+        let caller = self.channels.get(id).and_then(|channel| match channel.party {
+            Party::Caller { caller, .. } => Some(caller),
+            Party::Media(_) => None,
+        });
+        if let Some(caller) = caller.filter(|_| self.hung_up.len() < MAX_REMEMBERED) {
+            self.hung_up.insert(caller, reason.to_owned());
+        }
+        self.hangup(id, HangupBy::Application);
     }
 
     /// A channel ends.
@@ -314,6 +336,20 @@ impl World {
                 self.ports_in_use.remove(&endpoint.port);
                 self.effects.push(Output::UnbindRtp { port: endpoint.port });
             }
+        }
+    }
+}
+
+/// Where a channel goes on that is at priority 1 of this extension in this context, and is sent to a place of which not
+/// all need be named (measured).
+fn goes_on_at<'a>(context: &'a str, exten: &'a str, to: [&'a str; 3]) -> [&'a str; 3] {
+    match to {
+        ["", "", ""] => [context, exten, "2"],
+        ["", "", priority] => [context, exten, priority],
+        [to_context, to_exten, to_priority] => {
+            let or = |named: &'a str, otherwise: &'a str| if named.is_empty() { otherwise } else { named };
+            let exten = or(to_exten, "s");
+            [or(to_context, context), exten, or(to_priority, "1")]
         }
     }
 }

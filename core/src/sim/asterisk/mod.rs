@@ -158,10 +158,22 @@ impl Asterisk {
         self.world.stats
     }
 
-    /// Where in the dialplan a caller goes on: context, extension and priority, as `continue` named them.
+    /// Where in the dialplan a caller goes on: context, extension and priority. Callers come from priority 1.
     #[must_use]
     pub fn continued_at(&self, caller: u64) -> Option<&str> {
-        self.world.continued.get(&caller).map(String::as_str)
+        self.world.continued.get(&caller).map(|continued| continued.at.as_str())
+    }
+
+    /// What this variable of the caller's channel was when the caller went on in the dialplan.
+    #[must_use]
+    pub fn continued_with(&self, caller: u64, variable: &str) -> Option<&str> {
+        self.world.continued.get(&caller)?.variables.get(variable).map(String::as_str)
+    }
+
+    /// The reason for which the application hung up a caller, if it did; `normal` if it named none.
+    #[must_use]
+    pub fn hung_up_for(&self, caller: u64) -> Option<&str> {
+        self.world.hung_up.get(&caller).map(String::as_str)
     }
 
     /// How many channels there are, callers included.

@@ -1,6 +1,6 @@
 //! The part of ARI's REST interface that a voice bridge uses, with the errors of 22.10.1.
 
-use super::life::{HangupBy, MediaRequest};
+use super::life::MediaRequest;
 use super::world::{Bridge, MAX_OBJECTS, World};
 use crate::format::MediaFormat;
 use crate::http;
@@ -15,6 +15,23 @@ const INTERNAL: &str = "An internal error prevented this request from being hand
 /// What a bridge may be asked to be.
 const BRIDGE_TYPES: [&str; 7] =
     ["mixing", "holding", "dtmf_events", "proxy_media", "video_sfu", "video_single", "sdp_label"];
+
+/// For which reasons a channel may be hung up; the first is meant if none is named.
+const HANGUP_REASONS: [&str; 13] = [
+    "normal",
+    "busy",
+    "congestion",
+    "no_answer",
+    "timeout",
+    "rejected",
+    "unallocated",
+    "normal_unspecified",
+    "number_incomplete",
+    "codec_mismatch",
+    "interworking",
+    "failure",
+    "answered_elsewhere",
+];
 
 /// An HTTP status and a body.
 #[derive(Clone, Debug)]
@@ -160,7 +177,13 @@ impl World {
         let (id, in_stasis) = (channel.id.clone(), channel.in_stasis());
         match (method, verb) {
             ("GET", _) => return Reply::ok(&self.channel_json(&id)),
-            ("DELETE", _) => self.hangup(&id, HangupBy::Application),
+            ("DELETE", _) => {
+                let reason = request.or("reason", HANGUP_REASONS[0]);
+                if !HANGUP_REASONS.contains(&reason) {
+                    return Reply::error(400, "Invalid reason for hangup reason provided");
+                }
+                self.hang_up_for(&id, reason);
+            }
             _ if !in_stasis => return Reply::error(409, "Channel not in Stasis application"),
             (_, Some(&"answer")) => self.answer(&id),
             _ if !request.get("label").is_empty() => {
@@ -168,7 +191,7 @@ impl World {
             }
             _ => {
                 let place = ["context", "extension", "priority"].map(|part| request.get(part));
-                self.continue_in_dialplan(&id, &place.join(","));
+                self.continue_in_dialplan(&id, place);
             }
         }
         Reply::no_content()

@@ -415,6 +415,44 @@ fn a_caller_goes_on_in_the_dialplan_when_nobody_listens_or_the_application_says_
 }
 
 #[test]
+fn where_a_caller_goes_on_and_what_the_dialplan_finds_there_is_known() {
+    let mut lab = Lab::new();
+    for (caller, (place, at)) in (1..).zip([
+        ("", "inbound,200,2"),
+        ("?context=other", "other,s,1"),
+        ("?extension=x", "inbound,x,1"),
+        ("?priority=4", "inbound,200,4"),
+        ("?context=other&priority=2", "other,s,2"),
+        ("?context=other&extension=x&priority=3", "other,x,3"),
+    ]) {
+        lab.put(Input::Dial { caller, number: "1", exten: "200", answered: false });
+        let id = lab.events.last().unwrap()["channel"]["id"].as_str().unwrap().to_owned();
+        let status = format!("/channels/{id}/variable?variable=ARI_BRIDGE_STATUS&value=dead_air");
+        assert_eq!(lab.request("POST", &status).0, 204);
+        assert_eq!(lab.request("POST", &format!("/channels/{id}/continue{place}")).0, 204);
+        assert_eq!(lab.asterisk.continued_at(caller), Some(at), "{place}");
+        assert_eq!(lab.asterisk.continued_with(caller, "ARI_BRIDGE_STATUS"), Some("dead_air"));
+        assert_eq!(lab.asterisk.continued_with(caller, "OTHER"), None);
+        assert_eq!(lab.request("POST", &status).0, 409, "the channel is not ours any more");
+    }
+}
+
+#[test]
+fn a_caller_is_hung_up_for_a_reason_that_asterisk_knows() {
+    let mut lab = Lab::new();
+    for (caller, (reason, hung_up_for)) in
+        (1..).zip([("", "normal"), ("?reason=congestion", "congestion"), ("?reason=normal", "normal")])
+    {
+        lab.put(Input::Dial { caller, number: "1", exten: "200", answered: false });
+        let id = lab.events.last().unwrap()["channel"]["id"].as_str().unwrap().to_owned();
+        assert_eq!(lab.request("DELETE", &format!("/channels/{id}?reason=rubbish")).0, 400);
+        assert_eq!(lab.asterisk.hung_up_for(caller), None);
+        assert_eq!(lab.request("DELETE", &format!("/channels/{id}{reason}")).0, 204);
+        assert_eq!(lab.asterisk.hung_up_for(caller), Some(hung_up_for));
+    }
+}
+
+#[test]
 fn a_second_client_takes_the_application_over() {
     let mut lab = Lab::new();
     lab.open(2);

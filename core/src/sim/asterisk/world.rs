@@ -132,6 +132,15 @@ impl Bridge {
     }
 }
 
+/// A caller who went on in the dialplan.
+#[derive(Debug)]
+pub(super) struct Continued {
+    /// Context, extension and priority.
+    pub(super) at: String,
+    /// What the channel's variables were at that moment.
+    pub(super) variables: BTreeMap<String, String>,
+}
+
 /// Everything that there is, and what is to be told about it.
 #[derive(Debug)]
 pub(super) struct World {
@@ -143,8 +152,10 @@ pub(super) struct World {
     /// Who listens, by application.
     pub(super) sockets: BTreeMap<String, u64>,
     pub(super) callers: BTreeMap<u64, String>,
-    /// Where callers go on in the dialplan, who were sent there by `continue`.
-    pub(super) continued: BTreeMap<u64, String>,
+    /// Callers who were sent on in the dialplan by `continue`.
+    pub(super) continued: BTreeMap<u64, Continued>,
+    /// Callers whom the application hung up, and for which reason.
+    pub(super) hung_up: BTreeMap<u64, String>,
     pub(super) ports_in_use: BTreeSet<u16>,
     pub(super) made: u64,
     pub(super) stats: MediaStats,
@@ -165,6 +176,7 @@ impl World {
             sockets: BTreeMap::new(),
             callers: BTreeMap::new(),
             continued: BTreeMap::new(),
+            hung_up: BTreeMap::new(),
             ports_in_use: BTreeSet::new(),
             made: 0,
             stats: MediaStats::default(),
