@@ -6,7 +6,7 @@
 use crate::format::MediaFormat;
 use crate::id::ResourceId;
 use crate::json::{Text, lenient, only_string};
-use crate::settings::Transfer;
+use crate::settings::Place;
 use crate::uri::{Encoded, authority};
 use core::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
@@ -226,6 +226,19 @@ impl Method {
     }
 }
 
+/// Why a channel is hung up, as far as its far end is to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HangupReason {
+    /// The call is over. A SIP caller who was not answered gets 603 (measured).
+    Normal,
+    /// It could not be taken. A SIP caller who was not answered gets 503 with cause 34 (measured), on which a
+    /// provider may try another route, and a telephone plays the tone for congestion.
+    Congestion,
+}
+
+/// The channel variable that tells the dialplan why a caller comes back to it.
+pub const STATUS_VARIABLE: &str = "ARI_BRIDGE_STATUS";
+
 /// A request to ARI.
 #[derive(Clone, Copy, Debug)]
 pub enum Request<'a> {
@@ -273,17 +286,33 @@ pub enum Request<'a> {
         /// The caller's channel.
         caller: &'a str,
     },
+    /// Set [`STATUS_VARIABLE`] on the caller's channel. It works only as long as the channel is ours: after
+    /// [`Request::Continue`] it is a 404 (measured).
+    SetStatus {
+        /// The caller's channel.
+        caller: &'a str,
+        /// Why the caller goes on in the dialplan.
+        value: &'static str,
+    },
     /// Send the caller on in the dialplan.
+    ///
+    /// What the place does not name is Asterisk's to fill in (measured on 22.10.1, from a third priority): with
+    /// nothing named it is the next priority; a context alone is its extension `s` and priority 1, an extension
+    /// alone is priority 1 of it in the channel's own context, and a priority alone is that of the channel's own
+    /// extension, so that 1 leads back into `Stasis()`. A place that is not there is no error of the request: the
+    /// channel is hung up.
     Continue {
         /// The caller's channel.
         caller: &'a str,
-        /// Where; `None` means to the next priority.
-        to: Option<&'a Transfer>,
+        /// Where.
+        to: &'a Place,
     },
     /// Hang up the caller.
     HangUp {
         /// The caller's channel.
         caller: &'a str,
+        /// What the caller learns.
+        reason: HangupReason,
     },
     /// Remove a channel of ours.
     DeleteChannel(ResourceId),
@@ -300,6 +329,7 @@ impl Request<'_> {
             | Self::CreateBridge { .. }
             | Self::AddToBridge { .. }
             | Self::Answer { .. }
+            | Self::SetStatus { .. }
             | Self::Continue { .. } => Method::Post,
             Self::Variable { .. } | Self::Look { .. } => Method::Get,
             Self::HangUp { .. } | Self::DeleteChannel(_) | Self::DeleteBridge(_) => Method::Delete,
@@ -316,6 +346,7 @@ impl Request<'_> {
             Self::AddToBridge { .. } => "bridge the caller",
             Self::Look { .. } => "show the caller's channel",
             Self::Answer { .. } => "answer the caller",
+            Self::SetStatus { .. } => "tell the dialplan why the caller goes on",
             Self::Continue { .. } => "send the caller on in the dialplan",
             Self::HangUp { .. } => "hang up the caller",
             Self::DeleteChannel(_) => "remove the media channel",
@@ -343,20 +374,39 @@ impl Request<'_> {
             Self::AddToBridge { bridge, caller, media } => {
                 write!(out, "/bridges/{bridge}/addChannel?channel={},{media}", Encoded(caller))
             }
-            Self::Look { caller } | Self::HangUp { caller } => write!(out, "/channels/{}", Encoded(caller)),
+            Self::Look { caller } | Self::HangUp { caller, reason: HangupReason::Normal } => {
+                write!(out, "/channels/{}", Encoded(caller))
+            }
+            Self::HangUp { caller, reason: HangupReason::Congestion } => {
+                write!(out, "/channels/{}?reason=congestion", Encoded(caller))
+            }
             Self::Answer { caller } => write!(out, "/channels/{}/answer", Encoded(caller)),
-            Self::Continue { caller, to: None } => write!(out, "/channels/{}/continue", Encoded(caller)),
-            Self::Continue { caller, to: Some(Transfer { context, extension, priority, .. }) } => write!(
+            Self::SetStatus { caller, value } => write!(
                 out,
-                "/channels/{}/continue?context={}&extension={}&priority={priority}",
+                "/channels/{}/variable?variable={STATUS_VARIABLE}&value={}",
                 Encoded(caller),
-                Encoded(context),
-                Encoded(extension)
+                Encoded(value)
             ),
+            Self::Continue { caller, to } => {
+                let _ = write!(out, "/channels/{}/continue", Encoded(caller));
+                write_place(to, out)
+            }
             Self::DeleteChannel(id) => write!(out, "/channels/{id}"),
             Self::DeleteBridge(id) => write!(out, "/bridges/{id}"),
         };
     }
+}
+
+/// Appends a place as a query: the parts that it names.
+fn write_place(place: &Place, out: &mut Vec<u8>) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut sign = '?';
+    let texts = [("context", &place.context), ("extension", &place.extension)];
+    for (name, text) in texts.iter().filter_map(|(name, text)| Some((name, text.as_deref()?))) {
+        write!(out, "{sign}{name}={}", Encoded(text))?;
+        sign = '&';
+    }
+    place.priority.map_or(Ok(()), |priority| write!(out, "{sign}priority={priority}"))
 }
 
 #[cfg(test)]
@@ -445,18 +495,32 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_is_sent_on_or_sent_to_a_place() {
-        let place = Transfer {
-            name: "operator".into(),
-            context: "internal".into(),
-            extension: "1001&priority=9".into(),
-            priority: 1,
-        };
-        assert_eq!(path(Request::Continue { caller: "1.2", to: None }), "/channels/1.2/continue");
-        assert_eq!(
-            path(Request::Continue { caller: "1.2", to: Some(&place) }),
-            "/channels/1.2/continue?context=internal&extension=1001%26priority%3D9&priority=1"
-        );
+    fn a_caller_is_sent_on_or_sent_to_a_place_of_which_parts_may_be_left_to_asterisk() {
+        let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        for (context, extension, priority, query) in [
+            ("", "", None, ""),
+            (
+                "internal",
+                "1001&priority=9",
+                Some(1),
+                "?context=internal&extension=1001%26priority%3D9&priority=1",
+            ),
+            ("agent-fallback", "", None, "?context=agent-fallback"),
+            ("", "s", None, "?extension=s"),
+            ("", "", Some(4), "?priority=4"),
+            ("internal", "", Some(2), "?context=internal&priority=2"),
+        ] {
+            let place = Place { context: text(context), extension: text(extension), priority };
+            let request = Request::Continue { caller: "1.2", to: &place };
+            assert_eq!(path(request), format!("/channels/1.2/continue{query}"));
+        }
+    }
+
+    #[test]
+    fn the_dialplan_is_told_by_a_channel_variable() {
+        let request = Request::SetStatus { caller: "1/2", value: "dead_air" };
+        assert_eq!(path(request), "/channels/1%2F2/variable?variable=ARI_BRIDGE_STATUS&value=dead_air");
+        assert_eq!(request.method(), Method::Post);
     }
 
     #[test]
@@ -486,9 +550,11 @@ mod tests {
 
     #[test]
     fn a_hostile_channel_id_stays_one_path_segment() {
+        let hang_up = |reason| path(Request::HangUp { caller: "../bridges/x?a=b&c", reason });
+        assert_eq!(hang_up(HangupReason::Normal), "/channels/..%2Fbridges%2Fx%3Fa%3Db%26c");
         assert_eq!(
-            path(Request::HangUp { caller: "../bridges/x?a=b&c" }),
-            "/channels/..%2Fbridges%2Fx%3Fa%3Db%26c"
+            hang_up(HangupReason::Congestion),
+            "/channels/..%2Fbridges%2Fx%3Fa%3Db%26c?reason=congestion"
         );
     }
 }

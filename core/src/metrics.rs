@@ -1,7 +1,8 @@
 //! Observations become counters, and counters become text for Prometheus.
 
 use crate::call::EndReason;
-use crate::observe::{BadInput, Observation, Refusal, RtpDrop};
+use crate::observe::{BadInput, Guard, Observation, Refusal, RtpDrop};
+use crate::switchboard::PANICKED;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -20,9 +21,6 @@ const DURATION_BUCKETS: [f64; 11] = [1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 6
 /// The upper bounds of the buckets for the wait until the agent answers, in seconds: fine where a caller
 /// begins to notice.
 const LATENCY_BUCKETS: [f64; 13] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0];
-
-/// The status of a call whose task panicked.
-const PANICKED: &str = "panicked";
 
 type Labels = [(&'static str, &'static str); 1];
 
@@ -50,6 +48,7 @@ pub struct Metrics {
     late_slots: Counter,
     playout_dropped: Counter<f64, AtomicU64>,
     ari_connected: Gauge,
+    breaker_open: Gauge,
 }
 
 /// A counter for each reason: looking one up in a family takes a lock, and a flood of bad packets should not
@@ -99,10 +98,11 @@ impl Metrics {
             late_slots: Counter::default(),
             playout_dropped: Counter::default(),
             ari_connected: Gauge::default(),
+            breaker_open: Gauge::default(),
         };
         // Every status is there with a zero before it first happens: Prometheus does not see an increase from
         // nothing to one.
-        let refused = [Refusal::TooManyCalls, Refusal::Stopping].map(Refusal::label);
+        let refused = Refusal::ALL.map(Refusal::label);
         for status in EndReason::ALL.map(EndReason::label).into_iter().chain(refused).chain([PANICKED]) {
             drop(metrics.calls.get_or_create(&[("status", status)]));
         }
@@ -174,6 +174,11 @@ impl Metrics {
             self.late_slots.clone(),
         );
         r.register("ari_connected", "1 while the ARI event socket is open", self.ari_connected.clone());
+        r.register(
+            "breaker_open",
+            "1 while new calls are refused because the Realtime side has failed for those before them",
+            self.breaker_open.clone(),
+        );
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         r.register("build", "The version of the bridge", version);
         self
@@ -227,7 +232,14 @@ impl Metrics {
             Observation::AriDown { .. } => {
                 self.ari_connected.set(0);
             }
-            Observation::MediaReady { .. }
+            Observation::Guard(Guard::BreakerOpened { .. }) => {
+                self.breaker_open.set(1);
+            }
+            Observation::Guard(Guard::BreakerClosed) => {
+                self.breaker_open.set(0);
+            }
+            Observation::Guard(Guard::BreakerProbe | Guard::CostWarning { .. } | Guard::CostReached)
+            | Observation::MediaReady { .. }
             | Observation::SessionReady { .. }
             | Observation::Answered { .. }
             | Observation::RtpDropBegan(_)
@@ -236,7 +248,6 @@ impl Metrics {
             | Observation::ResponseDone { .. }
             | Observation::Used { .. }
             | Observation::Recovery(_)
-            | Observation::Guard(_)
             | Observation::PlayoutFullBegan
             | Observation::HotKey
             | Observation::StaysOnTheLine
@@ -348,6 +359,7 @@ mod tests {
             "ari_bridge_calls_total{status=\"caller_hung_up\"}",
             "ari_bridge_calls_total{status=\"refused_too_many_calls\"}",
             "ari_bridge_calls_total{status=\"panicked\"}",
+            "ari_bridge_breaker_open",
             "ari_bridge_active_calls",
             "ari_bridge_call_duration_seconds_sum",
             "ari_bridge_call_duration_seconds_count",
@@ -367,6 +379,11 @@ mod tests {
             "ari_bridge_rtp_port_busy_total",
         ] {
             assert_eq!(seen.get(name), Some(&0.0), "{name} in {seen:#?}");
+        }
+        for status in EndReason::ALL.map(EndReason::label).into_iter().chain(Refusal::ALL.map(Refusal::label))
+        {
+            let name = format!("ari_bridge_calls_total{{status=\"{status}\"}}");
+            assert_eq!(seen.get(&name), Some(&0.0), "{name}");
         }
         let build = format!("ari_bridge_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
         assert_eq!(seen.get(&build), Some(&1.0));
@@ -459,5 +476,16 @@ mod tests {
         let retry_in = Duration::from_secs(1);
         metrics.observe(&Observation::AriDown { http_status: None, fault: None, retry_in });
         assert_eq!(connected(), 0.0);
+    }
+    #[test]
+    fn an_open_breaker_shows_until_it_closes() {
+        let metrics = Metrics::new();
+        let shown = |guard| {
+            metrics.observe(&Observation::Guard(guard));
+            samples(&metrics)["ari_bridge_breaker_open"]
+        };
+        assert_eq!(shown(Guard::BreakerOpened { calls: 3 }), 1.0);
+        assert_eq!(shown(Guard::BreakerProbe), 1.0, "nobody knows yet");
+        assert_eq!(shown(Guard::BreakerClosed), 0.0);
     }
 }

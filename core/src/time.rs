@@ -74,7 +74,8 @@ impl fmt::Debug for Instant {
     }
 }
 
-/// Nanoseconds since the Unix epoch, for what is shown to people. No decision rests on it.
+/// Nanoseconds since the Unix epoch, for what is shown to people. No decision rests on it but when a day is over whose
+/// calls may cost so much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct UtcNanos(pub u64);
 

@@ -64,7 +64,7 @@ impl Driver {
         let (mut clock, mut out) = (Clock::start(), Actions::new());
         let nonce = InstanceNonce::new((random() >> 32) as u32);
         let settings = &shared.config.switchboard;
-        let (machine, next) = Switchboard::new(settings, nonce, random(), clock.tick(), &mut out);
+        let (machine, next) = Switchboard::new(settings, nonce, random(), utc(), clock.tick(), &mut out);
         tracing::info!("this run names what it makes on Asterisk {nonce}-…");
         Self {
             shared,

@@ -109,6 +109,7 @@ fn a_media_channel_that_shows_itself_after_its_404_is_removed() {
     bench.reply("POST /bridges?", 200);
     // A proxy answers for a create that Asterisk executes a moment later.
     bench.reply("POST /channels/externalMedia", 504);
+    bench.reply("POST /channels/17.1/variable", 204);
     bench.reply("POST /channels/17.1/continue", 204);
     bench.reply("DELETE /channels/arib00000001-1-1", 404);
     assert!(asks(&bench.gives(Input::Ari(MEDIA_START)), "DELETE /channels/arib00000001-1-1"));
@@ -151,12 +152,14 @@ fn a_response_that_no_retry_can_help_gives_the_caller_back() {
     });
     assert!(asks(&told, "Prompt(Moment)") && !asks(&told, "Ending"), "the caller hears so first: {told:?}");
     let mut ticks = 0;
-    while !asks(&bench.log, "POST /channels/17.1/continue") {
+    while !asks(&bench.log, "POST /channels/17.1/variable?variable=ARI_BRIDGE_STATUS&value=realtime_refused")
+    {
         bench.gives(Input::Timer);
         ticks += 1;
         assert!(ticks < 1_000, "{:?}", bench.log);
     }
     assert!(asks(&bench.log, "Ending(RealtimeRefused)"), "{:?}", bench.log);
+    assert!(asks(&bench.reply("POST /channels/17.1/variable", 204), "POST /channels/17.1/continue"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod call_machine;
 mod call_properties;
 mod conversations;
 mod echo;
+mod fallback;
 mod formats;
 mod keys;
 mod server_events;

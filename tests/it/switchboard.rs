@@ -1,11 +1,11 @@
 //! What the switchboard does with what no call owns, and with whatever comes.
 
-use ari_bridge_core::call::{EndReason, IoFault, Outcome};
+use ari_bridge_core::call::{EndReason, IoFault, News, Outcome};
 use ari_bridge_core::id::{CallId, InstanceNonce, RequestId};
-use ari_bridge_core::observe::{Observation, Refusal};
-use ari_bridge_core::settings::SwitchboardSettings;
+use ari_bridge_core::observe::{Guard, Observation, Refusal};
+use ari_bridge_core::settings::{Fallback, Place, SwitchboardSettings};
 use ari_bridge_core::switchboard::{Action, Actions, Input, Next, Switchboard};
-use ari_bridge_core::time::{Duration, Instant};
+use ari_bridge_core::time::{Duration, Instant, UtcNanos};
 use ari_bridge_tests::choices::Choices;
 use proptest::prelude::*;
 
@@ -19,10 +19,28 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
+        Self::with(&SwitchboardSettings::default())
+    }
+
+    fn with(settings: &SwitchboardSettings) -> Self {
         let mut out = Actions::new();
         let (now, nonce) = (Instant::START, InstanceNonce::new(0xD35C));
-        let (switchboard, next) = Switchboard::new(&SwitchboardSettings::default(), nonce, 1, now, &mut out);
+        let (switchboard, next) = Switchboard::new(settings, nonce, 1, UtcNanos(0), now, &mut out);
         Self { switchboard, now, next, out }
+    }
+
+    /// Somebody calls; what follows from it.
+    fn rings(&mut self, channel: &str) -> Vec<String> {
+        self.gives(Input::Ari(&start(channel, "PJSIP/trunk-1", "")))
+    }
+
+    /// A call tells something.
+    fn tells(&mut self, call: u64, news: News) -> Vec<String> {
+        self.gives(Input::CallTold { call: CallId(call), news })
+    }
+
+    fn ends(&mut self, call: u64) -> Vec<String> {
+        self.gives(Input::CallFinished { call: CallId(call), outcome: ENDED })
     }
 
     /// Gives an input a millisecond later; what follows from it, one line each.
@@ -51,6 +69,15 @@ impl Desk {
         let id = self.last_request();
         self.gives(Input::AriReply { id, status, body: b"" })
     }
+}
+
+/// The request that tells the dialplan why a caller comes back.
+fn status(channel: &str, value: &str) -> String {
+    format!("POST /channels/{channel}/variable?variable=ARI_BRIDGE_STATUS&value={value}")
+}
+
+fn told(observation: Observation) -> String {
+    format!("observe {observation:?}")
 }
 
 fn start(id: &str, name: &str, more: &str) -> Vec<u8> {
@@ -113,14 +140,16 @@ fn after_a_call_that_panicked_its_traces_are_removed_even_those_that_come_late()
         desk.gives(Input::CallPanicked { call: CallId(1) }),
         [
             "observe CallPanicked",
-            "POST /channels/17.1/continue",
+            &status("17.1", "panicked"),
             "DELETE /channels/arib0000d35c-1-1",
             "DELETE /bridges/arib0000d35c-1-2"
         ]
     );
+    let reply = |id, status| Input::AriReply { id: RequestId(id), status, body: b"" };
+    assert_eq!(desk.gives(reply(1, 204)), ["POST /channels/17.1/continue"]);
     // 404 proves nothing: the call's own POST may still be under way.
-    for id in 1..=3 {
-        desk.gives(Input::AriReply { id: RequestId(id), status: if id == 1 { 204 } else { 404 }, body: b"" });
+    for (id, status) in [(2, 404), (3, 404), (4, 204)] {
+        desk.gives(reply(id, status));
     }
     let late = start("arib0000d35c-1-1", "UnicastRTP/127.0.0.1:30000-0x1", "");
     assert!(desk.gives(Input::Ari(&late)).contains(&"DELETE /channels/arib0000d35c-1-1".to_owned()));
@@ -137,9 +166,9 @@ fn a_caller_who_comes_while_the_bridge_stops_is_sent_on() {
     let mut desk = Desk::new();
     desk.gives(Input::Ari(&start("17.1", "PJSIP/a-1", "")));
     assert_eq!(desk.gives(Input::Drain), ["StopCall { call: CallId(1), reason: Shutdown }"]);
-    let refused = format!("observe {:?}", Observation::CallRefused(Refusal::Stopping));
-    let told = desk.gives(Input::Ari(&start("17.2", "PJSIP/a-2", "")));
-    assert_eq!(told, [refused, "POST /channels/17.2/continue".to_owned()]);
+    let refused = told(Observation::CallRefused(Refusal::Stopping));
+    assert_eq!(desk.rings("17.2"), [refused, status("17.2", "refused_stopping")]);
+    assert_eq!(desk.replies(204), ["POST /channels/17.2/continue"]);
     let id = desk.last_request();
     assert!(
         desk.gives(Input::CallFinished { call: CallId(1), outcome: ENDED }).is_empty(),
@@ -154,11 +183,122 @@ fn a_refused_caller_who_is_back_before_the_reply_is_sent_on_again() {
     let mut desk = Desk::new();
     desk.gives(Input::Ari(&start("17.0", "PJSIP/a-0", "")));
     desk.gives(Input::Drain);
-    desk.gives(Input::Ari(&start("17.1", "PJSIP/a-1", "")));
+    desk.rings("17.1");
+    desk.replies(204);
     let id = desk.last_request();
-    desk.gives(Input::Ari(&start("17.1", "PJSIP/a-1", "")));
+    desk.rings("17.1");
     let again = desk.gives(Input::AriReply { id, status: 204, body: b"" });
+    assert_eq!(again, [status("17.1", "refused_stopping")], "the dialplan may have cleared it");
+    let again = desk.replies(204);
     assert_eq!(again, ["POST /channels/17.1/continue"], "or the caller would ring in Stasis for ever");
+}
+
+#[test]
+fn a_refused_caller_goes_on_also_if_the_dialplan_cannot_be_told_why() {
+    for refused in [true, false] {
+        let mut desk = Desk::with(&SwitchboardSettings { max_calls: 0, ..SwitchboardSettings::default() });
+        assert!(desk.rings("17.1").contains(&status("17.1", "refused_too_many_calls")));
+        let timeout = desk.out.iter().find_map(|action| match action {
+            Action::Ari { timeout, .. } => Some(timeout),
+            _ => None,
+        });
+        assert_eq!(timeout, Some(Duration::from_secs(1)), "nobody waits longer than that");
+        assert_eq!(desk.next.deadline, None, "it is the driver that says when it is over");
+        let goes_on = if refused {
+            desk.replies(503)
+        } else {
+            let id = desk.last_request();
+            desk.gives(Input::AriFailed { id, fault: IoFault::TimedOut })
+        };
+        assert_eq!(goes_on, ["POST /channels/17.1/continue"]);
+    }
+}
+
+#[test]
+fn a_refused_caller_goes_where_the_operator_says() {
+    let place = Place { context: Some("night".into()), extension: None, priority: Some(3) };
+    for (fallback, requests) in [
+        (
+            Fallback::Dialplan(place),
+            vec![
+                status("17.1", "refused_too_many_calls"),
+                "POST /channels/17.1/continue?context=night&priority=3".to_owned(),
+            ],
+        ),
+        (Fallback::HangUp, vec!["DELETE /channels/17.1?reason=congestion".to_owned()]),
+    ] {
+        let settings = SwitchboardSettings { max_calls: 0, fallback, ..SwitchboardSettings::default() };
+        let mut desk = Desk::with(&settings);
+        let mut sent = desk.rings("17.1");
+        sent.remove(0);
+        while sent.len() < requests.len() {
+            sent.extend(desk.replies(204));
+        }
+        assert_eq!(sent, requests);
+        assert!(desk.replies(204).is_empty() && desk.next.deadline.is_none());
+    }
+}
+
+#[test]
+fn after_three_calls_that_the_realtime_side_failed_one_at_a_time_tries_it_again() {
+    let mut desk = Desk::new();
+    for call in 1..=3 {
+        assert_eq!(desk.rings(&format!("17.{call}"))[0], format!("start call {call} arib0000d35c-{call}"));
+        let opened = told(Observation::Guard(Guard::BreakerOpened { calls: 3 }));
+        let opened: Vec<_> = (call == 3).then_some(opened).into_iter().collect();
+        assert_eq!(desk.tells(call, News::RealtimeFails), opened);
+        assert!(desk.tells(call, News::RealtimeFails).is_empty(), "it is told once");
+        desk.ends(call);
+    }
+    let refused = told(Observation::CallRefused(Refusal::RealtimeDown));
+    assert_eq!(desk.rings("17.4"), [refused.clone(), status("17.4", "refused_realtime_down")]);
+
+    desk.now = desk.now + Duration::from_secs(15);
+    let probe = told(Observation::Guard(Guard::BreakerProbe));
+    assert_eq!(desk.rings("17.5"), [probe.clone(), "start call 4 arib0000d35c-4".to_owned()]);
+    assert_eq!(desk.rings("17.6")[0], refused, "one at a time");
+    desk.ends(4);
+    assert_eq!(desk.rings("17.7"), [probe, "start call 5 arib0000d35c-5".to_owned()], "its caller hung up");
+    let closed = told(Observation::Guard(Guard::BreakerClosed));
+    assert_eq!(desk.tells(5, News::RealtimeIsWell), [closed]);
+    assert_eq!(desk.rings("17.8"), ["start call 6 arib0000d35c-6"]);
+    assert!(desk.tells(6, News::RealtimeIsWell).is_empty());
+}
+
+#[test]
+fn a_probe_that_panics_makes_room_and_what_nobody_knows_tells_nothing() {
+    let mut desk = Desk::new();
+    for call in 1..=3 {
+        desk.rings(&format!("17.{call}"));
+        desk.tells(call, News::RealtimeFails);
+        desk.ends(call);
+        assert!(desk.tells(call, News::RealtimeIsWell).is_empty(), "a call that is over has nothing to tell");
+    }
+    desk.now = desk.now + Duration::from_secs(15);
+    desk.rings("17.4");
+    desk.gives(Input::CallPanicked { call: CallId(4) });
+    assert_eq!(desk.rings("17.5")[0], told(Observation::Guard(Guard::BreakerProbe)));
+}
+
+#[test]
+fn when_the_days_money_is_spent_callers_are_refused_until_midnight() {
+    const DOLLAR: u64 = 1_000_000_000;
+    let limit = Some(DOLLAR);
+    let mut desk =
+        Desk::with(&SwitchboardSettings { max_cost_per_day: limit, ..SwitchboardSettings::default() });
+    desk.rings("17.1");
+    assert!(desk.tells(1, News::Spent(DOLLAR / 2)).is_empty());
+    let warning = told(Observation::Guard(Guard::CostWarning { percent: 85 }));
+    assert_eq!(desk.tells(1, News::Spent(DOLLAR * 35 / 100)), [warning]);
+    assert!(desk.tells(1, News::Spent(1)).is_empty());
+    assert_eq!(desk.rings("17.2"), ["start call 2 arib0000d35c-2"]);
+    assert_eq!(desk.tells(2, News::Spent(DOLLAR)), [told(Observation::Guard(Guard::CostReached))]);
+    desk.ends(1);
+    assert!(desk.tells(1, News::Spent(1)).is_empty(), "told once, and what a call spent last counts too");
+    let refused = told(Observation::CallRefused(Refusal::CostLimit));
+    assert_eq!(desk.rings("17.3"), [refused, status("17.3", "refused_cost_limit")]);
+    desk.now = Instant::START + Duration::from_secs(24 * 3600);
+    assert_eq!(desk.rings("17.4"), ["start call 3 arib0000d35c-3"]);
 }
 
 #[test]
@@ -190,8 +330,78 @@ fn a_caller_who_comes_back_while_the_old_call_is_cleaned_up_gets_a_new_one() {
     assert_eq!(desk.gives(Input::Ari(end)), [format!("to call 2: {} bytes", end.len())]);
 }
 
+#[test]
+fn a_caller_who_comes_back_and_is_refused_is_let_go_of_by_the_switchboard_alone() {
+    let mut desk = Desk::with(&SwitchboardSettings { max_calls: 1, ..SwitchboardSettings::default() });
+    desk.rings("17.1");
+    assert_eq!(
+        desk.rings("17.1"),
+        [
+            "StopCall { call: CallId(1), reason: CallerLeft }".to_owned(),
+            told(Observation::CallRefused(Refusal::TooManyCalls)),
+            status("17.1", "refused_too_many_calls")
+        ]
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Callers who are refused, and replies, failures and returns in any order: at most one request in flight for each
+    /// of them, the dialplan is told before they go on, and in the end nobody is left.
+    #[test]
+    fn refused_callers_are_let_go_of_in_whatever_order_things_come(
+        moves in prop::collection::vec((0u8..6, any::<u8>()), 0..60)
+    ) {
+        let mut desk = Desk::with(&SwitchboardSettings { max_calls: 0, ..SwitchboardSettings::default() });
+        let mut open: Vec<(RequestId, String)> = Vec::new();
+        let note = |desk: &Desk, open: &mut Vec<(RequestId, String)>| {
+            for action in desk.out.iter() {
+                if let Action::Ari { id, path, .. } = action {
+                    let caller = desk.out.text(path).split('/').nth(2).expect("a channel").to_owned();
+                    let other = open.iter().find(|(_, other)| *other == caller);
+                    assert_eq!(other, None, "two requests in flight for {caller}");
+                    open.push((id, caller));
+                }
+            }
+        };
+        for (what, which) in moves {
+            let which = usize::from(which);
+            match what {
+                0 | 1 => drop(desk.rings(&format!("17.{}", which % 3))),
+                2 | 3 if !open.is_empty() => {
+                    let (id, _) = open.remove(which % open.len());
+                    let status = [204, 204, 404, 409, 500][which % 5];
+                    desk.gives(Input::AriReply { id, status, body: b"" });
+                }
+                4 if !open.is_empty() => {
+                    let (id, _) = open.remove(which % open.len());
+                    desk.gives(Input::AriFailed { id, fault: IoFault::TimedOut });
+                }
+                _ => {
+                    desk.now = desk.next.deadline.map_or(desk.now, |(at, _)| desk.now.max(at));
+                    desk.gives(Input::Timer);
+                    prop_assert!(desk.next.deadline.is_none_or(|(at, _)| at > desk.now), "{:?}", desk.next);
+                }
+            }
+            note(&desk, &mut open);
+        }
+        desk.gives(Input::Drain);
+        note(&desk, &mut open);
+        for _ in 0..40 {
+            match open.pop() {
+                Some((id, _)) => drop(desk.gives(Input::AriReply { id, status: 204, body: b"" })),
+                None if desk.next.finished => break,
+                None => {
+                    let (at, _) = desk.next.deadline.expect("there is something to wait for");
+                    desk.now = desk.now.max(at);
+                    desk.gives(Input::Timer);
+                }
+            }
+            note(&desk, &mut open);
+        }
+        prop_assert!(desk.next.finished, "{open:?} are left");
+    }
 
     /// Whatever comes in whatever order: no panic, no deadline in the past after a `Timer`, `Finish` last.
     #[test]
@@ -200,10 +410,10 @@ proptest! {
         let mut desk = Desk::new();
         while !choices.is_empty() {
             let finished = desk.next.finished;
-            let id = choices.below(4);
+            let id = choices.below(8);
             let caller = start(&format!("17.{id}"), "PJSIP/a", r#","replace_channel":{"id":"17.1"}"#);
             let ours = start(&format!("arib0000d35c-{id}-1"), "UnicastRTP/a", "");
-            let told = match choices.below(12) {
+            let told = match choices.below(14) {
                 0 => desk.gives(Input::AriUp),
                 1 => desk.gives(Input::AriDown { http_status: None, fault: Some(IoFault::Reset) }),
                 2..=4 => desk.gives(Input::Ari(&caller)),
@@ -214,6 +424,8 @@ proptest! {
                 9 => desk.gives(Input::CallPanicked { call: CallId(id as u64) }),
                 10 if choices.one_in(20) => desk.gives(Input::Drain),
                 10 => desk.gives(Input::CallFinished { call: CallId(id as u64), outcome: ENDED }),
+                11 => desk.tells(id as u64, News::RealtimeFails),
+                12 => desk.tells(id as u64, [News::RealtimeIsWell, News::Spent(1)][id % 2]),
                 _ => {
                     desk.now = desk.next.deadline.map_or(desk.now, |(at, _)| desk.now.max(at));
                     let told = desk.gives(Input::Timer);

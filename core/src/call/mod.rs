@@ -28,7 +28,7 @@ use crate::ari::{Event, EventKind};
 use crate::id::LegId;
 use crate::observe::{BadInput, Observation, Once};
 use crate::rng::Rng;
-use crate::settings::CallSettings;
+use crate::settings::{CallSettings, Fallback};
 use crate::time::Instant;
 use idle::{Idle, Patience};
 use keys::{Keys, Press};
@@ -404,7 +404,9 @@ impl Call {
 
     fn go_on_with_ending(&mut self, ending: Ending, now: Instant, timer: bool, out: &mut Actions) {
         self.voice.record(true, &mut self.talk, out);
-        let all_gone = self.line.let_go(self.farewell(ending.reason), now, timer, out);
+        let is_up = self.answered.is_some() || self.line.caller_is_up();
+        let farewell = farewell(&self.settings.fallback, is_up, ending.reason);
+        let all_gone = self.line.let_go(farewell, now, timer, out);
         if self.line.media_is_gone() {
             self.voice.close(out);
         }
@@ -422,29 +424,6 @@ impl Call {
             out.observe(Observation::CallEnded(outcome));
             out.push(Action::Finish(outcome));
             self.finished = true;
-        }
-    }
-
-    /// A caller who was promised nothing yet, or whose agent is lost, is better off in the dialplan.
-    fn farewell(&self, reason: EndReason) -> Farewell {
-        match reason {
-            EndReason::CallerHungUp | EndReason::AgentHungUp => Farewell::HangUp,
-            EndReason::MaxDuration | EndReason::CallerIdle | EndReason::Shutdown
-                if self.answered.is_some() =>
-            {
-                Farewell::HangUp
-            }
-            EndReason::Transferred
-            | EndReason::CallerIdle
-            | EndReason::MaxDuration
-            | EndReason::Shutdown
-            | EndReason::NotReadyInTime
-            | EndReason::AriFault
-            | EndReason::MediaFault
-            | EndReason::RealtimeRefused
-            | EndReason::RealtimeLost
-            | EndReason::DeadAir
-            | EndReason::AnswersFailed => Farewell::Continue,
         }
     }
 
@@ -472,5 +451,29 @@ impl Call {
             self.last
         );
         Next { deadline, finished: false }
+    }
+}
+
+/// A caller who was promised nothing yet, or whose agent is lost, is better off where the operator says.
+fn farewell(fallback: &Fallback, is_answered: bool, reason: EndReason) -> Farewell<'_> {
+    let status = reason.label();
+    match (reason, fallback) {
+        (EndReason::CallerHungUp | EndReason::AgentHungUp, _) => Farewell::HangUp,
+        (EndReason::MaxDuration | EndReason::CallerIdle | EndReason::Shutdown, _) if is_answered => {
+            Farewell::HangUp
+        }
+        (EndReason::Transferred, _) => Farewell::Continue { status, to: None },
+        (_, Fallback::Dialplan(place)) => Farewell::Continue { status, to: Some(place) },
+        (_, Fallback::HangUp) if is_answered => Farewell::HangUp,
+        (_, Fallback::HangUp) => Farewell::Refuse,
+    }
+}
+
+/// Writes a pseudonym as an HTTP header has it.
+fn write_tag(tag: Option<[u8; 32]>, out: &mut Vec<u8>) {
+    use std::io::Write;
+    for byte in tag.into_iter().flatten() {
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "{byte:02x}");
     }
 }

@@ -1,21 +1,25 @@
 //! One process: takes ARI's events, tells callers from the rest, and hands each event to its call.
 //!
 //! The switchboard owns no call and no call owns it: the two exchange values. It keeps the event socket open,
-//! takes calls on or sends them on in the dialplan, and removes what a call that panicked left on Asterisk.
+//! takes calls on or sends them where the operator says, and removes what a call that panicked left on Asterisk.
 
+mod breaker;
 mod io;
 mod orphans;
+mod spending;
 
 pub use io::*;
 
 use crate::ari::{Channel, Event, EventKind};
-use crate::call::{IoFault, LinkState, StopReason};
+use crate::call::{IoFault, LinkState, News, StopReason};
 use crate::id::{CallId, IdPrefix, InstanceNonce, ResourceId};
-use crate::observe::{BadInput, Observation, Once, Refusal};
+use crate::observe::{BadInput, Guard, Observation, Once, Refusal};
 use crate::rng::Rng;
 use crate::settings::SwitchboardSettings;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, UtcNanos};
+use breaker::{Admission, CircuitBreaker};
 use orphans::{Orphan, Orphans};
+use spending::Spending;
 use std::collections::BTreeMap;
 
 /// What stands in the place of a number that is withheld, or unknown.
@@ -30,6 +34,9 @@ const LAST_RECONNECT: Duration = Duration::from_secs(15);
 /// A socket that breaks sooner than this counts as one that could not be opened.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
 
+/// What the dialplan is told of a caller whose call panicked.
+pub(crate) const PANICKED: &str = "panicked";
+
 /// One process's view of Asterisk.
 #[derive(Debug)]
 pub struct Switchboard {
@@ -43,6 +50,8 @@ pub struct Switchboard {
     calls: BTreeMap<CallId, String>,
     by_channel: BTreeMap<String, CallId>,
     orphans: Orphans,
+    breaker: CircuitBreaker,
+    spending: Spending,
     draining: bool,
     bad_told: Once,
     finished: bool,
@@ -60,11 +69,13 @@ enum Link {
 
 impl Switchboard {
     /// A switchboard that begins by opening the event socket. `seed` decides the jitter of its retries and the
-    /// seeds of its calls.
+    /// seeds of its calls; `utc` is what the time is `now`, and decides when a day is over whose calls may cost so
+    /// much: what was spent before the switchboard was made, it does not know.
     pub fn new(
         settings: &SwitchboardSettings,
         nonce: InstanceNonce,
         seed: u64,
+        utc: UtcNanos,
         now: Instant,
         out: &mut Actions,
     ) -> (Self, Next) {
@@ -79,6 +90,8 @@ impl Switchboard {
             calls: BTreeMap::new(),
             by_channel: BTreeMap::new(),
             orphans: Orphans::default(),
+            breaker: CircuitBreaker::new(settings.breaker),
+            spending: Spending::new(settings.max_cost_per_day, utc, now),
             draining: false,
             bad_told: Once::default(),
             finished: false,
@@ -99,7 +112,7 @@ impl Switchboard {
         self.last = now;
         if !self.finished {
             self.take(now, input, out);
-            self.orphans.let_go(now, matches!(input, Input::Timer), out);
+            self.orphans.let_go(now, matches!(input, Input::Timer), &self.settings.fallback, out);
             if self.draining && self.calls.is_empty() && self.orphans.is_idle() {
                 self.finished = true;
                 out.push(Action::Finish);
@@ -124,12 +137,12 @@ impl Switchboard {
             }
             Input::AriDown { http_status, fault } => self.ari_down(now, http_status, fault, out),
             Input::Ari(bytes) => match Event::parse(bytes) {
-                Some(event) => self.event(&event, bytes, out),
+                Some(event) => self.event(now, &event, bytes, out),
                 None => self.bad_told.bad_input(BadInput::AriEvent).for_each(|o| out.observe(o)),
             },
             Input::AriReply { id, status, .. } => self.orphans.reply(now, id, status),
             Input::AriFailed { id, .. } => self.orphans.no_reply(now, id),
-            Input::CallTold { .. } => {}
+            Input::CallTold { call, news } => self.told(now, call, news, out),
             Input::CallFinished { call, outcome: _ } => self.forget(call),
             Input::CallPanicked { call } => self.panicked(now, call, out),
             Input::Drain => self.drain(out),
@@ -165,12 +178,12 @@ impl Switchboard {
         out.observe(Observation::AriDown { http_status, fault, retry_in });
     }
 
-    fn event(&mut self, event: &Event<'_>, bytes: &[u8], out: &mut Actions) {
+    fn event(&mut self, now: Instant, event: &Event<'_>, bytes: &[u8], out: &mut Actions) {
         if event.kind == EventKind::ApplicationReplaced {
             return out.observe(Observation::AppReplaced);
         }
         if let (EventKind::StasisStart, Some(channel)) = (event.kind, &event.channel) {
-            return self.stasis_start(event, channel, bytes, out);
+            return self.stasis_start(now, event, channel, bytes, out);
         }
         if let Some(call) = self.call_of(event) {
             hand_over(call, bytes, out);
@@ -191,7 +204,14 @@ impl Switchboard {
         Some(id.prefix.call).filter(|call| id.prefix.nonce == self.nonce && self.calls.contains_key(call))
     }
 
-    fn stasis_start(&mut self, event: &Event<'_>, channel: &Channel<'_>, bytes: &[u8], out: &mut Actions) {
+    fn stasis_start(
+        &mut self,
+        now: Instant,
+        event: &Event<'_>,
+        channel: &Channel<'_>,
+        bytes: &[u8],
+        out: &mut Actions,
+    ) {
         if let Some(id) = ResourceId::parse(&channel.id) {
             match self.owner(id) {
                 Some(call) => hand_over(call, bytes, out),
@@ -206,31 +226,72 @@ impl Switchboard {
             hand_over(call, bytes, out);
         } else if channel.is_media() || channel.id.is_empty() {
             out.observe(Observation::NotACaller);
-        } else if let Some(refusal) = self.refusal() {
-            out.observe(Observation::CallRefused(refusal));
-            self.orphans.found(Orphan::Caller(channel.id.to_string()));
         } else {
-            self.start_call(event.caller_number(), channel, bytes, out);
+            self.caller_comes(now, event.caller_number(), channel, bytes, out);
         }
     }
 
-    fn refusal(&self) -> Option<Refusal> {
-        if self.draining {
-            Some(Refusal::Stopping)
-        } else if self.calls.len() >= self.settings.max_calls {
-            Some(Refusal::TooManyCalls)
-        } else {
-            None
-        }
-    }
-
-    fn start_call(&mut self, number: &str, channel: &Channel<'_>, bytes: &[u8], out: &mut Actions) {
+    fn caller_comes(
+        &mut self,
+        now: Instant,
+        number: &str,
+        channel: &Channel<'_>,
+        bytes: &[u8],
+        out: &mut Actions,
+    ) {
         if let Some(&call) = self.by_channel.get(&*channel.id) {
             // It left and came back, and the event of its leaving was lost or is on its way.
             out.push(Action::StopCall { call, reason: StopReason::CallerLeft });
         }
-        self.last_call += 1;
-        let call = CallId(self.last_call);
+        if let Some(refusal) = self.refusal(now, out) {
+            out.observe(Observation::CallRefused(refusal));
+            self.orphans.caller(channel.id.to_string(), refusal.label());
+        } else {
+            self.start_call(number, channel, bytes, out);
+        }
+    }
+
+    /// Why the next call is not taken on. The breaker is asked last: it reckons with the call that it admits.
+    fn refusal(&mut self, now: Instant, out: &mut Actions) -> Option<Refusal> {
+        if self.draining {
+            return Some(Refusal::Stopping);
+        }
+        if self.calls.len() >= self.settings.max_calls {
+            return Some(Refusal::TooManyCalls);
+        }
+        if self.spending.is_over(now) {
+            return Some(Refusal::CostLimit);
+        }
+        match self.breaker.admit(now, self.next_call()) {
+            Admission::Taken => None,
+            Admission::Probe => {
+                out.observe(Observation::Guard(Guard::BreakerProbe));
+                None
+            }
+            Admission::Refused => Some(Refusal::RealtimeDown),
+        }
+    }
+
+    /// What a call that is under way has told.
+    fn told(&mut self, now: Instant, call: CallId, news: News, out: &mut Actions) {
+        let guard = match news {
+            News::Spent(amount) => self.spending.spent(now, amount),
+            News::RealtimeIsWell | News::RealtimeFails if self.calls.contains_key(&call) => {
+                self.breaker.told(now, call, news)
+            }
+            News::RealtimeIsWell | News::RealtimeFails => None,
+        };
+        guard.into_iter().for_each(|guard| out.observe(Observation::Guard(guard)));
+    }
+
+    /// The name of the call that is taken on next.
+    const fn next_call(&self) -> CallId {
+        CallId(self.last_call + 1)
+    }
+
+    fn start_call(&mut self, number: &str, channel: &Channel<'_>, bytes: &[u8], out: &mut Actions) {
+        let call = self.next_call();
+        self.last_call = call.0;
         self.register(call, channel);
         let event = out.put(bytes);
         // Those who withhold their numbers are not one and the same.
@@ -249,6 +310,7 @@ impl Switchboard {
     }
 
     fn forget(&mut self, call: CallId) {
+        self.breaker.ended(call);
         if let Some(channel) = self.calls.remove(&call) {
             // The caller may have come back meanwhile, into a call of its own.
             if self.by_channel.get(&channel) == Some(&call) {
@@ -264,7 +326,7 @@ impl Switchboard {
         self.forget(call);
         out.observe(Observation::CallPanicked);
         let ids = IdPrefix { nonce: self.nonce, call };
-        self.orphans.found(Orphan::Caller(channel));
+        self.orphans.caller(channel, PANICKED);
         self.orphans.suspected(now, Orphan::Channel(ids.resource(crate::call::line::MEDIA_CHANNEL)));
         self.orphans.suspected(now, Orphan::Bridge(ids.resource(crate::call::line::BRIDGE)));
     }

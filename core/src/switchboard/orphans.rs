@@ -2,10 +2,11 @@
 //! that ended without cleaning up.
 
 use super::io::{Action, Actions};
-use crate::ari::Request;
-use crate::call::line::REPLY_WITHIN;
+use crate::ari::{HangupReason, Request};
+use crate::call::line::{REPLY_WITHIN, STATUS_WITHIN};
 use crate::holding::Holding;
 use crate::id::{RequestId, ResourceId};
+use crate::settings::Fallback;
 use crate::time::Instant;
 
 /// How many are kept at once. Beyond it a further one is left to the next sweep; only a flood of refused
@@ -15,7 +16,7 @@ const MAX_ORPHANS: usize = 1024;
 /// What is to be let go of.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Orphan {
-    /// A caller's channel, to be sent on in the dialplan.
+    /// A caller's channel, to go where the operator says.
     Caller(String),
     /// A media channel of ours.
     Channel(ResourceId),
@@ -33,75 +34,124 @@ pub(super) struct Orphans {
 struct Entry {
     what: Orphan,
     holding: Holding,
-    request: Option<RequestId>,
+    /// Why a caller goes on in the dialplan, until the dialplan is told.
+    status: Option<&'static str>,
+    request: Option<(RequestId, Purpose)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Purpose {
+    SetStatus,
+    LetGo,
 }
 
 impl Orphans {
-    /// Takes in something that has shown itself.
+    /// Takes in something of ours that has shown itself.
     pub(super) fn found(&mut self, what: Orphan) {
+        self.take_in(what, None);
+    }
+
+    /// Takes in a caller who is not taken on, or whose call is lost; `status` says why. One who is there again is told
+    /// of again, because nobody knows what the dialplan has made of the channel meanwhile.
+    pub(super) fn caller(&mut self, channel: String, status: &'static str) {
+        self.take_in(Orphan::Caller(channel), Some(status));
+    }
+
+    fn take_in(&mut self, what: Orphan, status: Option<&'static str>) {
         if let Some(known) = self.list.iter_mut().find(|entry| entry.what == what) {
             known.holding.seen();
+            known.status = status;
         } else {
-            self.adopt(what, Holding::present());
+            self.adopt(what, status, Holding::present());
         }
     }
 
     /// Takes in something that may be there, or may still come to be.
     pub(super) fn suspected(&mut self, now: Instant, what: Orphan) {
-        self.adopt(what, Holding::left_by_another(now));
+        self.adopt(what, None, Holding::left_by_another(now));
     }
 
-    fn adopt(&mut self, what: Orphan, mut holding: Holding) {
+    fn adopt(&mut self, what: Orphan, status: Option<&'static str>, mut holding: Holding) {
         if self.list.len() < MAX_ORPHANS {
             holding.release();
-            self.list.push(Entry { what, holding, request: None });
+            self.list.push(Entry { what, holding, status, request: None });
         }
     }
 
     /// Sends what can be sent now and forgets what is settled.
-    pub(super) fn let_go(&mut self, now: Instant, timer: bool, out: &mut Actions) {
+    pub(super) fn let_go(&mut self, now: Instant, timer: bool, fallback: &Fallback, out: &mut Actions) {
         for entry in &mut self.list {
-            if entry.holding.poll(now, timer) {
-                self.last_request = self.last_request.wrapping_add(1);
-                let id = RequestId(self.last_request);
-                entry.request = Some(id);
-                let request = match &entry.what {
-                    Orphan::Caller(channel) => Request::Continue { caller: channel, to: None },
-                    Orphan::Channel(id) => Request::DeleteChannel(*id),
-                    Orphan::Bridge(id) => Request::DeleteBridge(*id),
-                };
-                let path = out.write(|arena| request.write_path(arena));
-                out.push(Action::Ari { id, method: request.method(), path, timeout: REPLY_WITHIN });
-            }
+            let Some((request, purpose)) = entry.next(now, timer, fallback) else { continue };
+            let path = out.write(|arena| request.write_path(arena));
+            let method = request.method();
+            self.last_request = self.last_request.wrapping_add(1);
+            let id = RequestId(self.last_request);
+            entry.request = Some((id, purpose));
+            let timeout = if purpose == Purpose::SetStatus { STATUS_WITHIN } else { REPLY_WITHIN };
+            out.push(Action::Ari { id, method, path, timeout });
         }
         self.list.retain(|entry| !entry.holding.is_settled());
     }
 
     pub(super) fn reply(&mut self, now: Instant, id: RequestId, status: u16) {
-        if let Some(entry) = self.asked(id) {
-            entry.holding.let_go_replied(status, now);
+        if let Some((holding, Purpose::LetGo)) = self.asked(id) {
+            holding.let_go_replied(status, now);
         }
     }
 
     pub(super) fn no_reply(&mut self, now: Instant, id: RequestId) {
-        if let Some(entry) = self.asked(id) {
-            entry.holding.let_go_failed(now);
+        if let Some((holding, Purpose::LetGo)) = self.asked(id) {
+            holding.let_go_failed(now);
         }
     }
 
-    fn asked(&mut self, id: RequestId) -> Option<&mut Entry> {
-        let entry = self.list.iter_mut().find(|entry| entry.request == Some(id))?;
-        entry.request = None;
-        Some(entry)
+    fn asked(&mut self, id: RequestId) -> Option<(&mut Holding, Purpose)> {
+        let is_it = |entry: &&mut Entry| entry.request.is_some_and(|(asked, _)| asked == id);
+        let entry = self.list.iter_mut().find(is_it)?;
+        let (_, purpose) = entry.request.take()?;
+        Some((&mut entry.holding, purpose))
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.list.iter().filter_map(|entry| entry.holding.deadline()).min()
+        // While a request is open, it is the reply to that which is waited for.
+        let waits = self.list.iter().filter(|entry| entry.request.is_none());
+        waits.filter_map(|entry| entry.holding.deadline()).min()
     }
 
     /// Whether nothing is left to do, so that the process may end. What only waits for a create that may
     /// still be executed holds it up too: it is what the wait is for.
     pub(super) fn is_idle(&self) -> bool {
         self.list.is_empty()
+    }
+}
+
+impl Entry {
+    /// What is to be sent now: a caller goes on when the dialplan has been told why, or could not be told.
+    fn next<'a>(
+        &'a mut self,
+        now: Instant,
+        timer: bool,
+        fallback: &'a Fallback,
+    ) -> Option<(Request<'a>, Purpose)> {
+        if self.request.is_some() {
+            return None;
+        }
+        if let (Orphan::Caller(caller), Fallback::Dialplan(_)) = (&self.what, fallback)
+            && let Some(value) = self.status.take()
+        {
+            return Some((Request::SetStatus { caller, value }, Purpose::SetStatus));
+        }
+        if !self.holding.poll(now, timer) {
+            return None;
+        }
+        let request = match (&self.what, fallback) {
+            (Orphan::Caller(caller), Fallback::Dialplan(to)) => Request::Continue { caller, to },
+            (Orphan::Caller(caller), Fallback::HangUp) => {
+                Request::HangUp { caller, reason: HangupReason::Congestion }
+            }
+            (Orphan::Channel(id), _) => Request::DeleteChannel(*id),
+            (Orphan::Bridge(id), _) => Request::DeleteBridge(*id),
+        };
+        Some((request, Purpose::LetGo))
     }
 }

@@ -127,11 +127,16 @@ impl Scene {
     /// Raises the curtain; the bridge connects.
     #[must_use]
     pub fn new(stage: Stage) -> Self {
-        let settings = SwitchboardSettings { max_calls: stage.max_calls, ..SwitchboardSettings::default() };
+        let settings = SwitchboardSettings {
+            max_calls: stage.max_calls,
+            fallback: stage.call.fallback.clone(),
+            ..SwitchboardSettings::default()
+        };
         let mut out = switchboard::Actions::new();
         let now = Instant::from_millis(1);
         let nonce = InstanceNonce::new(0x5ce0e);
-        let (switchboard, switchboard_next) = Switchboard::new(&settings, nonce, 7, now, &mut out);
+        let (switchboard, switchboard_next) =
+            Switchboard::new(&settings, nonce, 7, UtcNanos(0), now, &mut out);
         let mut scene = Self {
             now,
             parcels: VecDeque::new(),

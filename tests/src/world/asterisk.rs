@@ -34,6 +34,8 @@ pub(super) struct Asterisk {
     created: Vec<String>,
     requests: Vec<Request>,
     events: Vec<String>,
+    /// The dialplan was told why the caller goes on.
+    told: bool,
 }
 
 impl Asterisk {
@@ -46,6 +48,7 @@ impl Asterisk {
             created: Vec::new(),
             requests: Vec::new(),
             events: Vec::new(),
+            told: false,
         }
     }
 
@@ -64,6 +67,14 @@ impl Asterisk {
         let twin = |other: &&Request| {
             other.abandoned.is_none() && lets_go(&other.method, &other.path) && other.path == path
         };
+        let tells = |path: &str| path.contains("/variable?variable=ARI_BRIDGE_STATUS&");
+        if path.ends_with("/continue") {
+            let waits = self.requests.iter().any(|other| other.abandoned.is_none() && tells(&other.path));
+            assert!(!waits, "the caller goes on while the dialplan is being told");
+        }
+        if tells(path) {
+            assert!(!core::mem::replace(&mut self.told, true), "the dialplan is told twice: {path}");
+        }
         if lets_go(method, path) {
             assert!(self.requests.iter().find(twin).is_none(), "two in flight to let go of {path}");
         }
@@ -143,7 +154,12 @@ impl Asterisk {
                 nothing(if self.caller { 204 } else { 404 })
             }
             ("POST", path) if path == format!("{caller}/continue") => nothing(self.caller_goes()),
-            ("DELETE", path) if path == caller => nothing(self.caller_goes()),
+            ("DELETE", path) if path == caller || path == format!("{caller}?reason=congestion") => {
+                nothing(self.caller_goes())
+            }
+            ("POST", path) if path.starts_with(&format!("{caller}/variable?")) => {
+                nothing(if self.caller { 204 } else { 404 })
+            }
             ("DELETE", path) if path == format!("/channels/{MEDIA}") => {
                 let there = core::mem::take(&mut self.media);
                 if there {

@@ -17,8 +17,8 @@ use ari_bridge_core::format::{MediaFormat, ModelFormat};
 use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LegId, LinkId, RequestId, ToolId};
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::settings::{
-    BargeIn, CallSettings, Dialect, Function, Keys, MediaPlan, RtpSource, SessionSettings, Tool, Transfer,
-    Transport,
+    BargeIn, CallSettings, Dialect, Fallback, Function, Keys, MediaPlan, RtpSource, SessionSettings, Tool,
+    Transfer, Transport,
 };
 use ari_bridge_core::time::{Duration, Instant, UtcNanos};
 use asterisk::{Asterisk, CALLER, Request};
@@ -90,6 +90,7 @@ impl World {
                 extension: "1001".to_owned(),
                 priority: 1,
             }],
+            fallback: if choices.one_in(4) { Fallback::HangUp } else { Fallback::default() },
             keys: Keys { hot: vec![('0', 0)], ..Keys::default() },
             max_call: Duration::from_secs(if choices.one_in(4) { 10 } else { 3600 }),
             session: SessionSettings {
