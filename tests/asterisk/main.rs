@@ -12,6 +12,7 @@ mod bridge;
 mod call;
 mod codec;
 mod events;
+mod fallback;
 mod hold;
 mod keys;
 mod line;

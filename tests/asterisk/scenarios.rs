@@ -15,10 +15,10 @@ use crate::line::Recording;
 use crate::measuring::{Figures, HEARD, NOT_HEARD, Speech};
 use crate::process::{Outcome, until};
 use crate::realtime::{Agent, start_realtime};
-use crate::{Scenario, World, barge_in, hold, keys, loss, office, ptime, telephone};
+use crate::{Scenario, World, barge_in, fallback, hold, keys, loss, office, ptime, telephone};
 
 /// All of them. The first four need no bridge: they show that the measuring can be believed.
-pub(crate) const ALL: [(&str, Scenario); 21] = [
+pub(crate) const ALL: [(&str, Scenario); 24] = [
     ("echo: the measuring measures itself", echo),
     ("echo-local: so does the recording of a Local channel", echo_local),
     ("telephone: the telephone of the house is called and answers", telephone::telephone),
@@ -39,6 +39,9 @@ pub(crate) const ALL: [(&str, Scenario); 21] = [
     ("local: a caller that is no telephone", local_caller),
     ("pcap: a recorded voice is answered", recorded_voice),
     ("wrong-key: the call falls back into the dialplan", wrong_key),
+    ("refused-key: a caller whom nobody answered is soon in the fallback", fallback::refused_key),
+    ("refused-key-answered: and so is one whom the dialplan has answered", fallback::refused_key_answered),
+    ("refused-key-hangup: one who is to go nowhere hears congestion", fallback::refused_key_hangs_up),
     ("no-bridge: without a bridge it falls back too", no_bridge),
 ];
 
