@@ -468,12 +468,3 @@ fn farewell(fallback: &Fallback, is_answered: bool, reason: EndReason) -> Farewe
         (_, Fallback::HangUp) => Farewell::Refuse,
     }
 }
-
-/// Writes a pseudonym as an HTTP header has it.
-fn write_tag(tag: Option<[u8; 32]>, out: &mut Vec<u8>) {
-    use std::io::Write;
-    for byte in tag.into_iter().flatten() {
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, "{byte:02x}");
-    }
-}
