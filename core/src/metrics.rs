@@ -1,7 +1,8 @@
 //! Observations become counters, and counters become text for Prometheus.
 
 use crate::call::EndReason;
-use crate::observe::{BadInput, Guard, Observation, Refusal, RtpDrop};
+use crate::observe::{BadInput, Guard, Observation, Recovery, Refusal, RtpDrop, UsageKind};
+use crate::settings::{DeadAirStep, Prompt};
 use crate::switchboard::PANICKED;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -45,6 +46,14 @@ pub struct Metrics {
     echoes: Counter,
     keys: Counter,
     tools: Family<Labels, Counter>,
+    tokens: Family<Labels, Counter>,
+    spent: Counter<f64, AtomicU64>,
+    reconnects: Counter,
+    sessions_renewed: Counter,
+    answers_retried: Counter,
+    dead_air: Family<Labels, Counter>,
+    prompts: Family<Labels, Counter>,
+    records_lost: Counter,
     late_slots: Counter,
     playout_dropped: Counter<f64, AtomicU64>,
     ari_connected: Gauge,
@@ -95,6 +104,14 @@ impl Metrics {
             echoes: Counter::default(),
             keys: Counter::default(),
             tools: Family::default(),
+            tokens: Family::default(),
+            spent: Counter::default(),
+            reconnects: Counter::default(),
+            sessions_renewed: Counter::default(),
+            answers_retried: Counter::default(),
+            dead_air: Family::default(),
+            prompts: Family::default(),
+            records_lost: Counter::default(),
             late_slots: Counter::default(),
             playout_dropped: Counter::default(),
             ari_connected: Gauge::default(),
@@ -112,11 +129,21 @@ impl Metrics {
         for what in BadInput::ALL.map(BadInput::label) {
             drop(metrics.bad_input.get_or_create(&[("what", what)]));
         }
+        for kind in UsageKind::ALL.map(UsageKind::name) {
+            drop(metrics.tokens.get_or_create(&[("kind", kind)]));
+        }
+        for step in DeadAirStep::ALL.map(DeadAirStep::name) {
+            drop(metrics.dead_air.get_or_create(&[("step", step)]));
+        }
+        for prompt in Prompt::ALL.map(Prompt::name) {
+            drop(metrics.prompts.get_or_create(&[("prompt", prompt)]));
+        }
         metrics.registered(dropped)
     }
 
     /// Names them. The encoder adds `_total` to the name of a counter, and a full stop to the help.
     fn registered(mut self, dropped: Family<Labels, Counter>) -> Self {
+        self.register_sessions();
         let r = &mut self.registry;
         r.register("calls", "Calls that are over, by how they ended", self.calls.clone());
         r.register("active_calls", "Calls under way", self.active.clone());
@@ -184,6 +211,43 @@ impl Metrics {
         self
     }
 
+    /// Names what is counted about Realtime sessions and their cost.
+    fn register_sessions(&mut self) {
+        let r = &mut self.registry;
+        r.register("tokens", "Tokens that answers have used up", self.tokens.clone());
+        r.register(
+            "spent_dollars",
+            "What those cost in US dollars, as far as prices are known: an estimate",
+            self.spent.clone(),
+        );
+        r.register(
+            "reconnects",
+            "Conversations that went on in a new session after theirs was lost",
+            self.reconnects.clone(),
+        );
+        r.register(
+            "sessions_renewed",
+            "Conversations that went on in a new session before theirs expired",
+            self.sessions_renewed.clone(),
+        );
+        r.register(
+            "answers_retried",
+            "Answers that failed and were asked for again",
+            self.answers_retried.clone(),
+        );
+        r.register(
+            "dead_air",
+            "Times that nothing followed what a caller said, by what was done about it",
+            self.dead_air.clone(),
+        );
+        r.register("prompts", "Sounds of the bridge's own that callers heard", self.prompts.clone());
+        r.register(
+            "call_records_lost",
+            "Records of calls that could not be written to CALL_RECORD_DIR",
+            self.records_lost.clone(),
+        );
+    }
+
     /// Counts what a call or the switchboard told.
     pub fn observe(&self, observation: &Observation) {
         match *observation {
@@ -201,6 +265,13 @@ impl Metrics {
             Observation::BadInput(what) => bump(&self.bad_input.get_or_create(&[("what", what.label())]), 1),
             Observation::BargeIn { .. } => bump(&self.barge_ins, 1),
             Observation::EchoIgnored => bump(&self.echoes, 1),
+            Observation::Used { usage, cost } => {
+                for kind in UsageKind::ALL {
+                    self.tokens.get_or_create(&[("kind", kind.name())]).inc_by(usage.of(kind));
+                }
+                self.spent.inc_by(cost.unwrap_or(0) as f64 / 1e9);
+            }
+            Observation::Recovery(recovery) => self.recovery(&recovery),
             Observation::KeyedIn { keys } => bump(&self.keys, u32::try_from(keys).unwrap_or(u32::MAX)),
             Observation::ToolCalled { .. } => self.tool("called"),
             Observation::ToolDone { .. } => self.tool("done"),
@@ -246,8 +317,6 @@ impl Metrics {
             | Observation::SpeechStarted
             | Observation::SpeechStopped
             | Observation::ResponseDone { .. }
-            | Observation::Used { .. }
-            | Observation::Recovery(_)
             | Observation::PlayoutFullBegan
             | Observation::HotKey
             | Observation::StaysOnTheLine
@@ -275,6 +344,12 @@ impl Metrics {
         bump(&self.port_busy, 1);
     }
 
+    /// What counts the record of a call that could not be written. It is made for another thread.
+    pub fn count_lost_records(&self) -> impl Fn() + Send + Sync + 'static {
+        let records_lost = self.records_lost.clone();
+        move || bump(&records_lost, 1)
+    }
+
     /// The text of `/metrics`, in the format of [`CONTENT_TYPE`].
     #[must_use]
     pub fn encode(&self) -> String {
@@ -282,6 +357,21 @@ impl Metrics {
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+
+    fn recovery(&self, recovery: &Recovery) {
+        match recovery {
+            Recovery::Resumed { .. } => bump(&self.reconnects, 1),
+            Recovery::Renewed { .. } => bump(&self.sessions_renewed, 1),
+            Recovery::AnswerAgain { .. } => bump(&self.answers_retried, 1),
+            Recovery::DeadAir { step } => bump(&self.dead_air.get_or_create(&[("step", step.name())]), 1),
+            Recovery::Prompt(prompt) => bump(&self.prompts.get_or_create(&[("prompt", prompt.name())]), 1),
+            Recovery::Retry { .. }
+            | Recovery::Expires { .. }
+            | Recovery::Delivered { .. }
+            | Recovery::Dropped { .. }
+            | Recovery::AnswerGivenUp => {}
+        }
     }
 
     fn tool(&self, what: &'static str) {
@@ -327,165 +417,4 @@ fn bump(counter: &Counter, by: u32) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::call::Outcome;
-    use crate::observe::{ToolFault, TurnLatency};
-    use crate::time::Duration;
-    use std::collections::BTreeMap;
-
-    /// The samples of the text, by name and labels. Reading fails on a line that is not of the format.
-    fn samples(metrics: &Metrics) -> BTreeMap<String, f64> {
-        let text = metrics.encode();
-        let lines = text.strip_suffix("# EOF\n").expect("OpenMetrics ends with # EOF").lines();
-        lines
-            .filter(|line| !line.starts_with("# "))
-            .map(|line| {
-                let (name, value) = line.rsplit_once(' ').unwrap();
-                (name.to_owned(), value.parse().unwrap())
-            })
-            .collect()
-    }
-
-    fn ended(ended: EndReason, seconds: u64) -> Observation {
-        let duration = Duration::from_secs(seconds);
-        Observation::CallEnded(Outcome { ended, answered: true, duration, left_behind: false })
-    }
-
-    #[test]
-    fn every_name_is_there_before_anything_happened() {
-        let seen = samples(&Metrics::new());
-        for name in [
-            "ari_bridge_calls_total{status=\"caller_hung_up\"}",
-            "ari_bridge_calls_total{status=\"refused_too_many_calls\"}",
-            "ari_bridge_calls_total{status=\"panicked\"}",
-            "ari_bridge_breaker_open",
-            "ari_bridge_active_calls",
-            "ari_bridge_call_duration_seconds_sum",
-            "ari_bridge_call_duration_seconds_count",
-            "ari_bridge_call_duration_seconds_bucket{le=\"+Inf\"}",
-            "ari_bridge_rtp_packets_in_total",
-            "ari_bridge_rtp_packets_out_total",
-            "ari_bridge_openai_latency_seconds_count",
-            "ari_bridge_rtp_packets_dropped_total{reason=\"stranger\"}",
-            "ari_bridge_rtp_packets_lost_total",
-            "ari_bridge_barge_ins_total",
-            "ari_bridge_bad_input_total{what=\"audio_delta\"}",
-            "ari_bridge_echoes_ignored_total",
-            "ari_bridge_concealed_seconds_total",
-            "ari_bridge_playout_dropped_seconds_total",
-            "ari_bridge_playout_late_slots_total",
-            "ari_bridge_ari_connected",
-            "ari_bridge_rtp_port_busy_total",
-        ] {
-            assert_eq!(seen.get(name), Some(&0.0), "{name} in {seen:#?}");
-        }
-        for status in EndReason::ALL.map(EndReason::label).into_iter().chain(Refusal::ALL.map(Refusal::label))
-        {
-            let name = format!("ari_bridge_calls_total{{status=\"{status}\"}}");
-            assert_eq!(seen.get(&name), Some(&0.0), "{name}");
-        }
-        let build = format!("ari_bridge_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
-        assert_eq!(seen.get(&build), Some(&1.0));
-    }
-
-    #[test]
-    fn a_call_is_active_from_start_to_end_and_counted_by_how_it_ended() {
-        let metrics = Metrics::new();
-        let active = || samples(&metrics)["ari_bridge_active_calls"];
-        for _ in 0..3 {
-            metrics.observe(&Observation::CallStarted);
-        }
-        assert_eq!(active(), 3.0);
-        metrics.observe(&ended(EndReason::CallerHungUp, 42));
-        metrics.observe(&ended(EndReason::RealtimeLost, 4));
-        metrics.observe(&Observation::CallPanicked);
-        metrics.observe(&Observation::CallRefused(Refusal::Stopping));
-        let seen = samples(&metrics);
-        assert_eq!(active(), 0.0);
-        for status in ["caller_hung_up", "realtime_lost", "panicked", "refused_stopping"] {
-            assert_eq!(seen[&format!("ari_bridge_calls_total{{status=\"{status}\"}}")], 1.0, "{status}");
-        }
-        assert_eq!(seen["ari_bridge_call_duration_seconds_sum"], 46.0);
-        assert_eq!(seen["ari_bridge_call_duration_seconds_bucket{le=\"5.0\"}"], 1.0);
-        assert_eq!(seen["ari_bridge_call_duration_seconds_bucket{le=\"60.0\"}"], 2.0);
-    }
-
-    #[test]
-    fn packets_and_turns_are_counted() {
-        let metrics = Metrics::new();
-        for observation in [
-            Observation::RtpIn,
-            Observation::RtpIn,
-            Observation::RtpOut,
-            Observation::RtpDropped(RtpDrop::PayloadType),
-            Observation::RtpDropBegan(RtpDrop::PayloadType),
-            Observation::RtpLost { packets: 7 },
-            Observation::PlayoutLate { slots: 3 },
-            Observation::BargeIn { heard_ms: 100, dropped_ms: 900 },
-            Observation::EchoIgnored,
-            Observation::KeyedIn { keys: 4 },
-            Observation::ToolRefused { why: ToolFault::Unknown },
-            Observation::Concealed { millis: 250 },
-            Observation::BadInput(BadInput::AudioDelta),
-            Observation::BadInputBegan(BadInput::AudioDelta),
-            Observation::PlayoutFull { dropped_ms: 1500 },
-            Observation::PlayoutFullBegan,
-            Observation::FirstAudio(TurnLatency {
-                created: None,
-                first_delta: Duration::from_millis(430),
-                first_packet: Duration::from_millis(450),
-            }),
-        ] {
-            metrics.observe(&observation);
-        }
-        metrics.port_busy();
-        let seen = samples(&metrics);
-        for (name, expected) in [
-            ("rtp_packets_in_total", 2.0),
-            ("rtp_packets_out_total", 1.0),
-            ("rtp_packets_dropped_total{reason=\"payload_type\"}", 1.0),
-            ("rtp_packets_dropped_total{reason=\"late\"}", 0.0),
-            ("rtp_packets_lost_total", 7.0),
-            ("playout_late_slots_total", 3.0),
-            ("barge_ins_total", 1.0),
-            ("echoes_ignored_total", 1.0),
-            ("keys_total", 4.0),
-            ("tools_total{what=\"refused\"}", 1.0),
-            ("tools_total{what=\"called\"}", 0.0),
-            ("concealed_seconds_total", 0.25),
-            ("bad_input_total{what=\"audio_delta\"}", 1.0),
-            ("playout_dropped_seconds_total", 1.5),
-            ("rtp_port_busy_total", 1.0),
-            ("openai_latency_seconds_sum", 0.45),
-            ("openai_first_delta_seconds_sum", 0.43),
-            ("openai_begun_seconds_count", 0.0),
-            ("openai_latency_seconds_bucket{le=\"0.4\"}", 0.0),
-            ("openai_latency_seconds_bucket{le=\"0.5\"}", 1.0),
-        ] {
-            assert_eq!(seen[&format!("ari_bridge_{name}")], expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn the_link_to_asterisk_shows() {
-        let metrics = Metrics::new();
-        let connected = || samples(&metrics)["ari_bridge_ari_connected"];
-        metrics.observe(&Observation::AriUp);
-        assert_eq!(connected(), 1.0);
-        let retry_in = Duration::from_secs(1);
-        metrics.observe(&Observation::AriDown { http_status: None, fault: None, retry_in });
-        assert_eq!(connected(), 0.0);
-    }
-    #[test]
-    fn an_open_breaker_shows_until_it_closes() {
-        let metrics = Metrics::new();
-        let shown = |guard| {
-            metrics.observe(&Observation::Guard(guard));
-            samples(&metrics)["ari_bridge_breaker_open"]
-        };
-        assert_eq!(shown(Guard::BreakerOpened { calls: 3 }), 1.0);
-        assert_eq!(shown(Guard::BreakerProbe), 1.0, "nobody knows yet");
-        assert_eq!(shown(Guard::BreakerClosed), 0.0);
-    }
-}
+mod tests;
