@@ -25,6 +25,24 @@ pub enum IoFault {
     Other,
 }
 
+impl IoFault {
+    /// Its name in the record of a call.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Refused => "refused",
+            Self::TimedOut => "timed_out",
+            Self::Reset => "reset",
+            Self::Tls => "tls",
+            Self::Protocol => "protocol",
+            Self::Backlog => "backlog",
+            Self::NoPort => "no_port",
+            Self::Other => "other",
+        }
+    }
+}
+
 impl fmt::Display for IoFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -16,7 +16,7 @@
 //! | 1 codecs between bytes and values, no state | [`json`], [`ari`], [`realtime`], [`rtp`], [`pcm`], [`wav`] |
 //! | 2 media | [`jitter`], [`resample`], [`codec`], [`conceal`], [`echo`], [`meter`], [`transcript`], [`playout`], [`uplink`], [`downlink`] |
 //! | 3 machines | [`call`], [`switchboard`] |
-//! | 4 services | [`config`], [`metrics`], [`admin`], [`http`], [`ports`], [`check`], `sim` (feature) |
+//! | 4 services | [`config`], [`metrics`], [`admin`], [`http`], [`ports`], [`check`], [`record`], `sim` (feature) |
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -49,6 +49,7 @@ pub mod pcm;
 pub mod playout;
 pub mod ports;
 pub mod realtime;
+pub mod record;
 pub mod resample;
 pub mod rng;
 pub mod rtp;

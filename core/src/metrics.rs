@@ -2,8 +2,8 @@
 
 use crate::call::EndReason;
 use crate::observe::{BadInput, Guard, Observation, Recovery, Refusal, RtpDrop, UsageKind};
+use crate::outcome::PANICKED;
 use crate::settings::{DeadAirStep, Prompt};
-use crate::switchboard::PANICKED;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

@@ -16,6 +16,9 @@ pub struct Outcome {
     pub left_behind: bool,
 }
 
+/// The status of a call whose task panicked, in the place of [`EndReason::label`].
+pub(crate) const PANICKED: &str = "panicked";
+
 /// Why a call ended. The first cause counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EndReason {

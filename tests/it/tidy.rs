@@ -22,7 +22,7 @@ const RINGS: [&[&str]; 5] = [
         "uplink",
     ],
     &["call", "holding", "switchboard"],
-    &["admin", "check", "config", "http", "metrics", "ports", "sim"],
+    &["admin", "check", "config", "http", "metrics", "ports", "record", "sim"],
 ];
 
 /// What the core may stand on, directly. The list is the proof that it is pure: nothing in it brings a

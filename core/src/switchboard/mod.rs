@@ -14,6 +14,7 @@ use crate::ari::{Channel, Event, EventKind};
 use crate::call::{IoFault, LinkState, News, StopReason};
 use crate::id::{CallId, IdPrefix, InstanceNonce, ResourceId};
 use crate::observe::{BadInput, Guard, Observation, Once, Refusal};
+use crate::outcome::PANICKED;
 use crate::rng::Rng;
 use crate::settings::SwitchboardSettings;
 use crate::time::{Duration, Instant, UtcNanos};
@@ -33,9 +34,6 @@ const LAST_RECONNECT: Duration = Duration::from_secs(15);
 
 /// A socket that breaks sooner than this counts as one that could not be opened.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
-
-/// What the dialplan is told of a caller whose call panicked.
-pub(crate) const PANICKED: &str = "panicked";
 
 /// One process's view of Asterisk.
 #[derive(Debug)]
