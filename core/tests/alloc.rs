@@ -8,11 +8,13 @@
 use ari_bridge_core::conceal::{Concealer, Fade};
 use ari_bridge_core::downlink::{Downlink, Pushed};
 use ari_bridge_core::format::{Encoding, MediaFormat, ModelFormat};
-use ari_bridge_core::observe::RtpDrop;
+use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce};
+use ari_bridge_core::observe::{Observation, RtpDrop};
 use ari_bridge_core::realtime::{Dialect, ServerEvent};
+use ari_bridge_core::record::{Recorder, Texts};
 use ari_bridge_core::rng::Rng;
 use ari_bridge_core::rtp::Packet;
-use ari_bridge_core::time::{Duration, Instant};
+use ari_bridge_core::time::{Duration, Instant, UtcNanos};
 use ari_bridge_core::uplink::Uplink;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -173,4 +175,23 @@ fn the_downlink_allocates_nothing_from_delta_to_datagram() {
         assert_eq!(allocated, 0, "{encoding:?}");
         assert!(sent > (WARM_UP_FRAMES + COUNTED_FRAMES) * 9 / 10, "{sent} packets");
     }
+}
+
+#[test]
+fn the_record_of_a_call_allocates_nothing_for_its_packets() {
+    let id = IdPrefix { nonce: InstanceNonce::new(1), call: CallId(1) };
+    let mut recorder = Recorder::new(id, UtcNanos(0), b"", Texts::Kept);
+    let allocated = counted(|n| {
+        for observation in [
+            Observation::RtpIn,
+            Observation::RtpOut,
+            Observation::RtpDropped(RtpDrop::Late),
+            Observation::RtpLost { packets: 1 },
+            Observation::Concealed { millis: 20 },
+            Observation::PlayoutLate { slots: 1 },
+        ] {
+            recorder.observe(slot(n), &observation);
+        }
+    });
+    assert_eq!(allocated, 0);
 }

@@ -20,6 +20,7 @@ use crate::leg::{Datagram, Leg};
 use crate::link::{Link, LinkEvent};
 use crate::mailbox::{Mailbox, Post};
 use crate::ready::Source;
+use crate::record::Recording;
 use crate::requests::{Reply, Request};
 use crate::shared::Shared;
 use crate::switchboard::Notice;
@@ -77,6 +78,7 @@ pub(crate) struct Driver {
     post: Post<Letter>,
     mailbox: Mailbox<Letter>,
     machine: Machine,
+    recording: Recording,
     alarm: Alarm,
     legs: Vec<Leg>,
     links: Vec<Link>,
@@ -100,6 +102,7 @@ impl Driver {
         let (call, next) = Call::new(&shared.config.call, start, clock.tick(), &mut out);
         Self {
             id: start.ids.call,
+            recording: Recording::new(&shared, &start),
             shared,
             switchboard,
             post,
@@ -257,6 +260,7 @@ impl Driver {
     fn perform(&mut self) {
         // The buffer goes aside for a moment, so that the sockets can be changed while it is read.
         let out = mem::take(&mut self.machine.out);
+        let now = self.machine.clock.last();
         for action in out.iter() {
             match action {
                 Action::Ari { id, method, path, body, timeout } => {
@@ -306,10 +310,19 @@ impl Driver {
                     };
                     self.shared.call_tool(call, ToolAnswer::new(self.post.clone(), id));
                 }
-                Action::Record(record) => self.shared.record(self.id, &record, &out),
+                Action::Record(record) => {
+                    self.recording.record(now, &record, &out);
+                    self.shared.record(self.id, &record, &out);
+                }
                 Action::Tell(news) => self.switchboard.send(Notice::CallTold(self.id, news)),
-                Action::Observe(observation) => self.shared.observe(Some(self.id), &observation),
-                Action::Finish(outcome) => self.outcome = Some(outcome),
+                Action::Observe(observation) => {
+                    self.recording.observe(now, &observation);
+                    self.shared.observe(Some(self.id), &observation);
+                }
+                Action::Finish(outcome) => {
+                    self.recording.finish(&outcome);
+                    self.outcome = Some(outcome);
+                }
             }
         }
         self.machine.out = out;

@@ -1,10 +1,10 @@
 //! The time that a machine is told, and the alarm that wakes its driver.
 
-use ari_bridge_core::time::Instant;
+use ari_bridge_core::time::{Instant, UtcNanos};
 use smol::Timer;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Counts nanoseconds since the machine was made, and never says the same number twice: a machine's time only
 /// moves forward.
@@ -26,6 +26,11 @@ impl Clock {
         Instant::from_nanos(self.last)
     }
 
+    /// The last answer of [`Clock::tick`].
+    pub(crate) const fn last(&self) -> Instant {
+        Instant::from_nanos(self.last)
+    }
+
     /// Whether `deadline` has passed.
     pub(crate) fn is_due(&self, deadline: Instant) -> bool {
         deadline.as_nanos() <= self.elapsed().max(self.last)
@@ -34,6 +39,12 @@ impl Clock {
     fn elapsed(&self) -> u64 {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+/// The wall clock, for people only.
+pub(crate) fn utc() -> UtcNanos {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UtcNanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// One timer of the reactor, moved only when the deadline really changes: each move may wake the reactor.

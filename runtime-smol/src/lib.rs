@@ -17,6 +17,7 @@ mod leg;
 mod link;
 mod mailbox;
 mod ready;
+mod record;
 mod requests;
 pub mod safety;
 mod service;

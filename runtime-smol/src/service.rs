@@ -31,6 +31,8 @@ pub enum RunError {
     PromptFile(&'static str, String, io::Error),
     /// That file cannot be used.
     Prompt(PromptFault),
+    /// No file can be written in the directory that `CALL_RECORD_DIR` names.
+    RecordDir(String, io::Error),
     /// The address of `ADMIN_BIND` cannot be bound.
     Admin(SocketAddr, io::Error),
     /// The system gives no thread.
@@ -48,6 +50,9 @@ impl fmt::Display for RunError {
             Self::Tls(error) => write!(f, "ARI_CA_FILE: {error}"),
             Self::PromptFile(variable, path, error) => write!(f, "{variable}: cannot read {path}: {error}"),
             Self::Prompt(fault) => fault.fmt(f),
+            Self::RecordDir(path, error) => {
+                write!(f, "CALL_RECORD_DIR: no file can be written in {path}: {error}")
+            }
             Self::Admin(address, error) => write!(f, "ADMIN_BIND: cannot listen on {address}: {error}"),
             Self::Threads(error) => write!(f, "the system gives no thread: {error}"),
             Self::Signals(error) => write!(f, "cannot listen for signals: {error}"),
@@ -97,8 +102,11 @@ impl Service {
             help(n, executor.clone(), ended.clone()).map_err(RunError::Threads)?;
         }
         let main = move || {
-            let listening = executor.spawn(admin::serve(listener, shared));
+            let listening = executor.spawn(admin::serve(listener, shared.clone()));
             smol::block_on(executor.run(driver.run()));
+            if let Some(records) = &shared.records {
+                records.close();
+            }
             drop((listening, running));
         };
         let thread = std::thread::Builder::new()

@@ -18,6 +18,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::leg::Leg;
+use crate::record::Records;
 use crate::requests::Requests;
 use crate::service::RunError;
 use crate::socket::{Proxy, Target, tls_config};
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) requests: Requests,
     realtime: Arc<Target>,
     pub(crate) events: Arc<Target>,
+    /// None if `CALL_RECORD_DIR` is not set.
+    pub(crate) records: Option<Records>,
     metrics: Metrics,
     health: Mutex<Health>,
     ports: Arc<Mutex<PortPool>>,
@@ -68,7 +71,7 @@ impl Drop for Lease {
 }
 
 impl Shared {
-    /// Reads the CA file and the prompts, starts the request threads and opens nothing yet.
+    /// Reads the CA file and the prompts, starts the threads for requests and records, and opens nothing yet.
     pub(crate) fn new(
         mut config: Config,
         watch: Option<Arc<dyn Watch>>,
@@ -83,13 +86,16 @@ impl Shared {
             Some(pem) => tls_config(Some(pem)).map_err(RunError::Tls)?,
             None => public.clone(),
         };
+        let metrics = Metrics::new();
+        let records = Records::start(&config.record, metrics.count_lost_records())?;
         let (first, last) = (config.rtp.port_start, config.rtp.port_end);
         Ok(Self {
             executor: Arc::downgrade(executor),
             requests,
             realtime: Arc::new(realtime_target(&config, public)),
             events: Arc::new(events_target(&config, trusted)),
-            metrics: Metrics::new(),
+            records,
+            metrics,
             health: Mutex::default(),
             ports: Arc::new(Mutex::new(PortPool::new(first, last))),
             watch,
@@ -260,7 +266,7 @@ pub(crate) fn events_target(config: &Config, tls: Arc<ClientConfig>) -> Target {
 }
 
 /// A panic elsewhere leaves these values whole: nothing is half done under the lock.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -4,7 +4,6 @@
 use ari_bridge_core::call::{LinkState, Method, News, Origin, Outcome, Start, StopReason};
 use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LinkId, RequestId};
 use ari_bridge_core::switchboard::{Action, Actions, Input, Next, Switchboard};
-use ari_bridge_core::time::UtcNanos;
 use smol::Timer;
 use smol::future::FutureExt;
 use smol::stream::Stream;
@@ -15,11 +14,11 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tracing::Instrument;
 
 use crate::call;
-use crate::clock::{Alarm, Clock};
+use crate::clock::{Alarm, Clock, utc};
 use crate::link::{Link, LinkEvent};
 use crate::mailbox::{Mailbox, Post, mailbox};
 use crate::requests::{Reply, Request};
@@ -260,11 +259,6 @@ impl Driver {
         let span = tracing::info_span!("call", id = %ids);
         self.shared.spawn(contained.instrument(span));
     }
-}
-
-fn utc() -> UtcNanos {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UtcNanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// 64 bits of the system's randomness: the standard library keys its hash maps with it.

@@ -4,6 +4,7 @@ mod bad_input;
 mod barge_in;
 mod call_machine;
 mod call_properties;
+mod call_record;
 mod conversations;
 mod echo;
 mod fallback;

@@ -40,8 +40,8 @@ impl CallRecord {
     /// The line for the log: the masked record as JSON without line breaks, at most [`MAX_LINE_BYTES`]. Of a long
     /// call it has the first turns; the counts are of all of them.
     #[must_use]
-    pub fn line(self) -> String {
-        let mut record = self.masked();
+    pub fn line(&self) -> String {
+        let mut record = self.clone().masked();
         let turns = mem::take(&mut record.turns);
         let mut room = MAX_LINE_BYTES.saturating_sub(json(&record).len());
         for turn in turns {
