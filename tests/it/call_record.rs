@@ -246,7 +246,8 @@ fn records_of_every_shape_are_as_the_schema_says() {
 #[test]
 fn a_record_that_is_broken_is_not() {
     let [good, _] = checked(&shapes()[0]);
-    let breaks: [(&str, fn(&mut Value)); 14] = [
+    type Break = fn(&mut Value);
+    let breaks: [(&str, Break); 14] = [
         ("another version", |record| record["version"] = json!(2)),
         ("a field more", |record| record["more"] = json!(1)),
         ("a field more within", |record| record["media"]["more"] = json!(1)),
