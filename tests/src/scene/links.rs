@@ -35,6 +35,8 @@ pub(super) struct Socket {
     was_open: bool,
     sent: Vec<String>,
     audio: Vec<u8>,
+    /// The conversation as it was when the server went away.
+    conversation: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,7 @@ impl Socket {
             was_open: false,
             sent: Vec::new(),
             audio: Vec::new(),
+            conversation: Vec::new(),
         }
     }
 
@@ -84,7 +87,12 @@ impl Socket {
         self.breaks_after
     }
 
+    fn conversation(&self) -> Vec<String> {
+        self.server.as_ref().map_or_else(|| self.conversation.clone(), Realtime::conversation)
+    }
+
     fn end(&mut self, state: State) {
+        self.conversation = self.conversation();
         (self.state, self.server, self.deadline) = (state, None, None);
     }
 }
@@ -346,6 +354,13 @@ impl Scene {
         calls.into_iter().for_each(|call| self.server_closes(call, link, code, reason.as_bytes()));
     }
 
+    /// Something goes wrong in the Realtime server.
+    pub fn realtime_fails(&mut self, fault: &server::Fault) {
+        for (call, link) in self.newest_links() {
+            self.step_server(call, link, server::Input::Fault(fault));
+        }
+    }
+
     /// The Realtime server goes on to take everything, but says nothing any more; it answers pings.
     pub fn realtime_falls_silent(&mut self) {
         self.newest_behaves(Manner::Silent);
@@ -429,13 +444,19 @@ impl Scene {
     }
 
     /// The items that the bridge put into the conversations of the links of this name, in the order in which it
-    /// sent them: `user: …`, `assistant: …` and `system: …` for what is written, `call: <name> <arguments>`,
-    /// `output: <output>`.
+    /// sent them, as [`in_words`](server::in_words) has them: `user: …`, `call: <name> <arguments>`.
     #[must_use]
     pub fn told_on(&self, link: LinkId) -> Vec<String> {
         let events = self.sent_on(link);
         let created = events.iter().filter(|event| event["type"] == "conversation.item.create");
-        created.map(|event| in_words(&event["item"])).collect()
+        created.map(|event| server::in_words(&event["item"])).collect()
+    }
+
+    /// The conversations of the links of this name as the servers have them, or had them at the end of the link: what
+    /// was put into it, what was said in it, and what was called.
+    #[must_use]
+    pub fn conversation_on(&self, link: LinkId) -> Vec<String> {
+        self.links_named(link).flat_map(Socket::conversation).collect()
     }
 }
 
@@ -447,18 +468,4 @@ fn frame_bytes(length: usize) -> usize {
             126..=0xFFFF => 4,
             _ => 10,
         }
-}
-
-fn in_words(item: &Value) -> String {
-    let text = |name: &str| item[name].as_str().unwrap_or_default();
-    match text("type") {
-        "function_call" => format!("call: {} {}", text("name"), text("arguments")),
-        "function_call_output" => format!("output: {}", text("output")),
-        "message" => {
-            let parts = item["content"].as_array().into_iter().flatten();
-            let parts: Vec<_> = parts.filter_map(|part| part["text"].as_str()).collect();
-            format!("{}: {}", text("role"), parts.join(" "))
-        }
-        other => other.to_owned(),
-    }
 }

@@ -123,6 +123,9 @@ fn two_links_have_sessions_of_their_own_and_what_is_said_on_one_is_heard_on_it()
         scene.told_on(TWO),
         ["user: I want a cake.", "assistant: For how many?", "call: bake {}", "output: 1"]
     );
+    assert_eq!(scene.conversation_on(TWO), scene.told_on(TWO));
+    scene.hang_up_link(CALL, ONE);
+    assert_eq!(scene.conversation_on(ONE), ["assistant: Ding, dong."], "of a link that has ended, too");
     assert_eq!((scene.sent_on(ONE).len(), scene.sent_on(TWO).len(), scene.client_events.len()), (1, 4, 5));
     assert_eq!((scene.model_audio_of(ONE).len(), scene.model_audio_of(TWO).len()), (3, 0));
 }
@@ -218,6 +221,16 @@ fn a_server_may_fall_silent_or_mute_in_mid_session() {
         assert_eq!(words(&told), if is_mute { vec![] } else { vec!["pong"] });
         assert_eq!(scene.links_open(), [ONE]);
     }
+}
+
+#[test]
+fn something_goes_wrong_in_the_newest_session_only() {
+    let mut scene = open(&[ONE, TWO]);
+    scene.realtime_fails(&server::Fault::Expired);
+    let told = told(&mut scene, SECOND);
+    assert_eq!(words(&told)[0], "error");
+    assert!(told[1].1.starts_with("down None Some(1001)") && told.iter().all(|(link, ..)| *link == TWO));
+    assert_eq!(scene.links_open(), [ONE]);
 }
 
 #[test]

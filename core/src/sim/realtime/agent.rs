@@ -1,5 +1,6 @@
 //! Who answers the caller.
 
+use crate::time::Duration;
 use core::fmt;
 
 /// What an agent answers to.
@@ -77,17 +78,54 @@ pub enum Answer {
     /// It calls a tool of an MCP server, or asks whether it may, if the session wants to be asked. What it is told
     /// it may do is done with the next response, and the agent is not asked for that one.
     Mcp(McpCall),
-    /// The response fails with this code, e.g. `rate_limit_exceeded`.
+    /// The response fails with this code, e.g. `server_error`.
     Failure {
         /// The code in `status_details.error`.
         code: String,
     },
+    /// The response fails because a limit is reached: `rate_limit_exceeded`. `rate_limits.updated` says that nothing
+    /// remains, and until when.
+    RateLimited {
+        /// After how long the limit is reset.
+        reset: Duration,
+    },
+    /// The response fails with this code after something was said.
+    Broken {
+        /// What was said.
+        speech: Speech,
+        /// The code in `status_details.error`.
+        code: String,
+    },
+    /// The response ends `incomplete`.
+    Incomplete {
+        /// What was said before it ended.
+        speech: Option<Speech>,
+        /// Why: `content_filter` or `max_output_tokens`.
+        reason: String,
+    },
+    /// No response is begun, and nobody says why.
+    Nothing,
+}
+
+impl Answer {
+    /// Whether there is nothing in it for the caller.
+    pub(super) const fn says_nothing(&self) -> bool {
+        match self {
+            Self::Failure { .. } | Self::RateLimited { .. } | Self::Nothing => true,
+            Self::Incomplete { speech, .. } => speech.is_none(),
+            Self::Speech(_) | Self::Calls { .. } | Self::Mcp(_) | Self::Broken { .. } => false,
+        }
+    }
 }
 
 /// Who speaks behind a [`super::Realtime`] socket.
 pub trait Agent: fmt::Debug + Send {
     /// The next response.
     fn answer(&mut self, prompt: Prompt<'_>) -> Answer;
+
+    /// Reads the conversation so far, before each [`Agent::answer`]: all of its items in words, as
+    /// [`in_words`](super::in_words) has them.
+    fn read(&mut self, _conversation: &[String]) {}
 
     /// What the caller said in a turn, in letters, if the agent understands it.
     fn write_down(&mut self, _samples: &[i16], _rate: u32) -> Option<String> {

@@ -20,6 +20,15 @@ pub(super) struct Item {
     pub(super) json: Value,
     /// How much audio of the model it has, in milliseconds; `None` if it is not of the model.
     pub(super) model_audio_ms: Option<u64>,
+    /// How much audio of the caller it has, in milliseconds; `None` if it was not heard.
+    pub(super) caller_audio_ms: Option<u64>,
+}
+
+impl Item {
+    /// An item without audio.
+    pub(super) fn new(id: &str, json: &Value) -> Self {
+        Self { id: id.to_owned(), json: json.clone(), model_audio_ms: None, caller_audio_ms: None }
+    }
 }
 
 /// What the client has put into the conversation since the last response.
@@ -174,8 +183,15 @@ impl Realtime {
             let transcript = self.agent.write_down(&turn, rate);
             transcript.unwrap_or_else(|| "(The stand-in hears, but does not understand.)".to_owned())
         });
+        let heard_ms = turn.len() as u64 * 1000 / u64::from(rate);
         self.unanswered = Some(turn);
-        let previous = self.remember(Item { id: item_id.clone(), json: item.clone(), model_audio_ms: None });
+        let mut remembered = Item::new(&item_id, &item);
+        remembered.caller_audio_ms = Some(heard_ms);
+        // Whoever reads the conversation later, reads this.
+        if let Some(place) = remembered.json.pointer_mut("/content/0/transcript") {
+            *place = transcript.as_deref().into();
+        }
+        let previous = self.remember(remembered);
         let event = json!({
             "type": "input_audio_buffer.committed", "item_id": item_id, "previous_item_id": previous,
         });
@@ -225,6 +241,9 @@ impl Realtime {
         };
         let mut item = item.as_object().cloned().unwrap_or_default();
         item.insert("id".into(), id.as_str().into());
+        if item.get("type").is_some_and(|kind| kind == "function_call") && !item.contains_key("call_id") {
+            item.insert("call_id".into(), self.id("call").into());
+        }
         // What concerns servers of tools has neither.
         if item.get("type").and_then(Value::as_str).is_some_and(|kind| !kind.starts_with("mcp_")) {
             item.insert("object".into(), "realtime.item".into());
@@ -237,7 +256,7 @@ impl Realtime {
         }
         self.note_approval(&item)?;
         self.told.note(&item);
-        self.items.insert(at, Item { id, json: item.clone(), model_audio_ms: None });
+        self.items.insert(at, Item::new(&id, &item));
         self.added_and_done(&item, previous.as_deref(), out);
         if self.mcp.may_call() {
             // Refused only while another response is active; then the tool is called with the next one.
@@ -256,7 +275,7 @@ impl Realtime {
         }
         let call_id = echo(call_id.and_then(Value::as_str).unwrap_or_default());
         let text = format!("Tool call ID '{call_id}' not found in conversation.");
-        Err(Refusal::new("invalid_value", text, Some("item.call_id")))
+        Err(Refusal::new("invalid_tool_call_id", text, None))
     }
 
     /// `conversation.item.truncate`: never past the audio that was sent.

@@ -90,8 +90,7 @@ impl Realtime {
                 "server_label": server.get("server_label"), "tools": tools_of(server),
             });
             self.emit(json!({ "type": "mcp_list_tools.in_progress", "item_id": item_id }), out);
-            let previous =
-                self.remember(Item { id: item_id.clone(), json: item.clone(), model_audio_ms: None });
+            let previous = self.remember(Item::new(&item_id, &item));
             self.added_and_done(&item, previous.as_deref(), out);
             self.emit(json!({ "type": "mcp_list_tools.completed", "item_id": item_id }), out);
         }

@@ -11,6 +11,7 @@ mod agent;
 mod call;
 mod conversation;
 mod dialect;
+mod faults;
 mod listener;
 mod mcp;
 mod response;
@@ -20,9 +21,13 @@ mod shape;
 mod speech;
 #[cfg(test)]
 mod tests;
+mod usage;
+mod words;
 
 pub use agent::{Agent, Answer, FunctionCall, McpCall, Parrot, Prompt, Script, Speech, two_tones};
+pub use faults::Fault;
 pub use schema::{check_client_event, check_client_message};
+pub use words::in_words;
 
 use super::Next;
 use crate::actions::Span;
@@ -37,6 +42,8 @@ use response::Responding;
 use serde_json::{Map, Value, json};
 use session::Session;
 use shape::Refusal;
+use std::collections::VecDeque;
+use usage::Tokens;
 
 /// The output buffer of the stand-in.
 pub type Actions = crate::actions::Actions<Output>;
@@ -114,6 +121,8 @@ pub enum Input<'a> {
     },
     /// A text message came.
     Message(&'a [u8]),
+    /// Something goes wrong.
+    Fault(&'a Fault),
     /// The deadline has passed.
     Timer,
 }
@@ -156,6 +165,11 @@ pub struct Realtime {
     /// When the caller will have been silent for too long.
     idle_at: Option<Instant>,
     has_spoken: bool,
+    /// What went in with the last response.
+    last_input: Tokens,
+    /// What is answered instead of what the agent would answer.
+    next_answers: VecDeque<Answer>,
+    is_silent: bool,
 }
 
 impl Realtime {
@@ -180,6 +194,9 @@ impl Realtime {
             responding: None,
             idle_at: None,
             has_spoken: false,
+            last_input: Tokens::default(),
+            next_answers: VecDeque::new(),
+            is_silent: false,
         }
     }
 
@@ -192,6 +209,7 @@ impl Realtime {
                 self.opened(target, authorization, api_key, beta, out);
             }
             Input::Message(bytes) if self.session.is_some() => self.message(bytes, out),
+            Input::Fault(fault) => self.fail(fault, out),
             Input::Message(_) | Input::Timer => {}
         }
         self.wake(out);
@@ -200,6 +218,12 @@ impl Realtime {
         }
         let expiry = self.session.is_some().then_some(self.expires);
         Next::earliest(now, [expiry, self.idle_at, self.responding.as_ref().map(Responding::due)])
+    }
+
+    /// The conversation so far: its items in their order, in words.
+    #[must_use]
+    pub fn conversation(&self) -> Vec<String> {
+        self.items.iter().map(|item| in_words(&item.json)).collect()
     }
 
     fn opened(
@@ -243,17 +267,13 @@ impl Realtime {
         }
     }
 
-    fn expire(&mut self, out: &mut Actions) {
-        let minutes = self.settings.session_limit.as_secs() / 60;
-        let text = format!("Your session hit the maximum duration of {minutes} minutes.");
-        self.error(&Refusal::new("session_expired", text.clone(), None), &Value::Null, out);
-        self.close(1001, &text, out);
-    }
-
     fn close(&mut self, code: u16, reason: &str, out: &mut Actions) {
         self.session = None;
         self.responding = None;
         self.idle_at = None;
+        if self.is_silent {
+            return;
+        }
         let reason = out.put(reason.as_bytes());
         out.push(Output::Close { code, reason });
     }
@@ -273,6 +293,9 @@ impl Realtime {
         let Value::Object(event) = event else { return };
         let Some(mut event) = dialect::event_out(self.settings.dialect, event) else { return };
         event.insert("event_id".into(), self.id("event").into());
+        if self.is_silent {
+            return;
+        }
         let text = out.format(format_args!("{}", Value::from(event)));
         out.push(Output::Send(text));
     }

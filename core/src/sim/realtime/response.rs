@@ -3,10 +3,13 @@
 use super::agent::{Answer, McpCall, Prompt, Speech};
 use super::call::Call;
 use super::conversation::Item;
+use super::faults::End;
 use super::mcp::{ToolCall, approval_request};
 use super::session::Session;
 use super::shape::Refusal;
 use super::speech::Voice;
+use super::usage::{Output, Tokens, text_tokens, usage};
+use super::words::in_words;
 use super::{Actions, Realtime};
 use crate::format::MODEL_RATE;
 use crate::time::{Duration, Instant};
@@ -23,8 +26,10 @@ const BETWEEN_PARTS: Duration = Duration::from_millis(20);
 pub(super) struct Responding {
     pub(super) id: String,
     metadata: Value,
-    heard_ms: u64,
-    spoken_ms: u64,
+    /// What went in, and how much of it was known.
+    input: (Tokens, Tokens),
+    output_so_far: Output,
+    end: End,
     /// The items that are complete.
     output: Vec<Value>,
     /// The one that is being made.
@@ -104,29 +109,55 @@ impl Realtime {
         }
         let approved: VecDeque<Kind> = self.mcp.approved.drain(..).map(Kind::ToolCall).collect();
         if !approved.is_empty() {
-            let responding = self.begin(approved, metadata, 0, out);
+            let responding = self.begin(approved, metadata, End::completed(), None, out);
             self.go_on(responding, out);
             return Ok(());
         }
         let (turn, told) = (self.unanswered.take(), std::mem::take(&mut self.told));
         let heard_rate = self.listener.rate();
         let heard = turn.as_deref().map(|samples| (samples, heard_rate));
-        let answer = self.agent.answer(match heard {
+        let prompt = match heard {
             _ if instructions.is_some() => Prompt::Create { instructions },
             turn if !told.is_empty() => Prompt::Items { outputs: &told.outputs, texts: &told.texts, turn },
             Some((samples, rate)) => Prompt::Turn { samples, rate },
             None => Prompt::Create { instructions },
-        });
-        let heard_ms = turn.map_or(0, |turn| turn.len() as u64 * 1000 / u64::from(heard_rate));
-        let waiting = match answer {
-            Answer::Failure { code } => {
-                let responding = self.begin(VecDeque::new(), metadata, heard_ms, out);
-                let error =
-                    json!({ "type": "server_error", "code": code, "message": "The response failed." });
-                self.end_response(&responding, "failed", json!({ "type": "failed", "error": error }), out);
-                return Ok(());
+        };
+        let answer = match self.next_answers.pop_front() {
+            Some(answer) => answer,
+            None => {
+                self.agent.read(&self.items.iter().map(|item| in_words(&item.json)).collect::<Vec<_>>());
+                self.agent.answer(prompt)
             }
-            Answer::Speech(speech) => [self.voice(speech)].into(),
+        };
+        if answer.says_nothing() {
+            // The turn is still to be answered, should somebody ask for it.
+            (self.unanswered, self.told) = (turn, told);
+        }
+        if answer == Answer::Nothing {
+            return Ok(());
+        }
+        let limit = if let Answer::RateLimited { reset } = &answer { Some(*reset) } else { None };
+        let (waiting, end) = self.parts(answer);
+        let responding = self.begin(waiting, metadata, end, limit, out);
+        self.go_on(responding, out);
+        Ok(())
+    }
+
+    /// What a response is made of, and how it ends behind that.
+    fn parts(&mut self, answer: Answer) -> (VecDeque<Kind>, End) {
+        let failed = |code: &str| End::failed("server_error", code, "The response failed.");
+        let end = match &answer {
+            Answer::Failure { code } | Answer::Broken { code, .. } => failed(code),
+            Answer::RateLimited { reset } => End::rate_limited(*reset),
+            Answer::Incomplete { reason, .. } => End::incomplete(reason),
+            Answer::Speech(_) | Answer::Calls { .. } | Answer::Mcp(_) | Answer::Nothing => End::completed(),
+        };
+        let parts = match answer {
+            Answer::Failure { .. } | Answer::RateLimited { .. } | Answer::Nothing => VecDeque::new(),
+            Answer::Incomplete { speech, .. } => {
+                speech.into_iter().map(|speech| self.voice(speech)).collect()
+            }
+            Answer::Speech(speech) | Answer::Broken { speech, .. } => [self.voice(speech)].into(),
             Answer::Calls { speech, calls } => {
                 let speech = speech.map(|speech| self.voice(speech));
                 let calls = calls.into_iter().map(|call| Kind::Call(Call::new(call, self.id("call"))));
@@ -135,9 +166,7 @@ impl Realtime {
             Answer::Mcp(call) if self.asks_first(&call) => [Kind::Approval(call)].into(),
             Answer::Mcp(call) => [Kind::ToolCall(ToolCall::new(call, None))].into(),
         };
-        let responding = self.begin(waiting, metadata, heard_ms, out);
-        self.go_on(responding, out);
-        Ok(())
+        (parts, end)
     }
 
     /// Tells that a response begins which has these parts.
@@ -145,7 +174,8 @@ impl Realtime {
         &mut self,
         waiting: VecDeque<Kind>,
         metadata: &Value,
-        heard_ms: u64,
+        end: End,
+        limit: Option<Duration>,
         out: &mut Actions,
     ) -> Responding {
         self.idle_at = None;
@@ -153,8 +183,9 @@ impl Realtime {
         let responding = Responding {
             id: self.id("resp"),
             metadata: metadata.clone(),
-            heard_ms,
-            spoken_ms: 0,
+            input: self.input_tokens(),
+            output_so_far: Output::default(),
+            end,
             output: Vec::new(),
             part: None,
             waiting,
@@ -163,11 +194,7 @@ impl Realtime {
         };
         let created = self.response(&responding, "in_progress", Value::Null, Value::Null);
         self.emit(json!({ "type": "response.created", "response": created }), out);
-        let limits = json!([
-            { "name": "requests", "limit": 1000, "remaining": 999, "reset_seconds": 0.06 },
-            { "name": "tokens", "limit": 250_000, "remaining": 249_000, "reset_seconds": 0.24 },
-        ]);
-        self.emit(json!({ "type": "rate_limits.updated", "rate_limits": limits }), out);
+        self.tell_limits(limit, out);
         responding
     }
 
@@ -180,7 +207,8 @@ impl Realtime {
     /// Begins the next part, or ends the response if there is none.
     fn go_on(&mut self, mut responding: Responding, out: &mut Actions) {
         let Some(kind) = responding.waiting.pop_front() else {
-            return self.end_response(&responding, "completed", Value::Null, out);
+            let End { status, details } = core::mem::replace(&mut responding.end, End::completed());
+            return self.end_response(&responding, status, details, out);
         };
         let mut place = Place {
             response_id: responding.id.clone(),
@@ -190,8 +218,7 @@ impl Realtime {
         };
         let item = kind.item(&place.item_id, "in_progress");
         let model_audio_ms = matches!(kind, Kind::Voice(_)).then_some(0);
-        place.previous_item_id =
-            self.remember(Item { id: place.item_id.clone(), json: item.clone(), model_audio_ms });
+        place.previous_item_id = self.remember(Item { model_audio_ms, ..Item::new(&place.item_id, &item) });
         self.emit_item(&place, "response.output_item.added", &item, out);
         let previous = &place.previous_item_id;
         self.emit(
@@ -222,7 +249,11 @@ impl Realtime {
                 responding.due = responding.due + pause;
                 self.responding = Some(responding);
             } else {
-                self.end_part(&mut responding, "completed", out);
+                // What is cut short is so at the end of its last part.
+                let is_last = responding.waiting.is_empty();
+                let status =
+                    if is_last && responding.end.status != "completed" { "incomplete" } else { "completed" };
+                self.end_part(&mut responding, status, out);
                 responding.due = responding.due + BETWEEN_PARTS;
                 self.go_on(responding, out);
             }
@@ -234,7 +265,7 @@ impl Realtime {
         let Some(Part { place, kind }) = responding.part.take() else { return };
         match &kind {
             Kind::Voice(voice) => {
-                responding.spoken_ms += voice.sent_ms();
+                responding.output_so_far.spoken_ms += voice.sent_ms();
                 self.end_voice(&place, voice, out);
             }
             Kind::Call(call) => self.end_call(&place, call, out),
@@ -242,6 +273,7 @@ impl Realtime {
             Kind::Approval(call) => self.ask(&place.item_id, call.clone()),
         }
         let item = kind.item(&place.item_id, status);
+        responding.output_so_far.text_tokens += text_tokens(&in_words(&item));
         if let Some(remembered) = self.item_mut(&place.item_id) {
             remembered.json = item.clone();
         }
@@ -255,11 +287,11 @@ impl Realtime {
     }
 
     fn end_response(&mut self, responding: &Responding, status: &str, details: Value, out: &mut Actions) {
-        let usage = usage(responding.heard_ms, responding.spoken_ms);
+        let usage = usage(responding.input, responding.output_so_far);
         let response = self.response(responding, status, details, usage);
         self.emit(json!({ "type": "response.done", "response": response }), out);
         // The caller has so much time from when the audio has been played, as far as a server can know.
-        let played = responding.begun + Duration::from_millis(responding.spoken_ms);
+        let played = responding.begun + Duration::from_millis(responding.output_so_far.spoken_ms);
         let timeout = self.session.as_ref().and_then(Session::idle_timeout_ms);
         self.idle_at = timeout.map(|timeout| self.now.max(played) + Duration::from_millis(timeout));
     }
@@ -322,19 +354,4 @@ impl Realtime {
             "usage": usage,
         })
     }
-}
-
-/// As the price list counts: the caller's audio 1 token per 100 ms, the model's 1 per 50 ms.
-fn usage(heard_ms: u64, spoken_ms: u64) -> Value {
-    let (input, output) = (heard_ms / 100, spoken_ms / 50);
-    json!({
-        "total_tokens": input + output,
-        "input_tokens": input,
-        "output_tokens": output,
-        "input_token_details": {
-            "text_tokens": 0, "audio_tokens": input, "image_tokens": 0, "cached_tokens": 0,
-            "cached_tokens_details": { "text_tokens": 0, "audio_tokens": 0, "image_tokens": 0 },
-        },
-        "output_token_details": { "text_tokens": 0, "audio_tokens": output },
-    })
 }

@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 
 mod calls;
 mod dialects;
+mod faults;
+mod items;
 mod mcp;
 
 /// What each event must have, beside `type` and `event_id`: `s`tring, `i`nteger, `o`bject, `a`rray.
@@ -232,7 +234,8 @@ fn a_parrot_repeats_the_turn_to_the_sample() {
     assert_eq!((start, end), (400, 2400), "padding before, the silence that ended it after");
     assert_eq!(client.spoken(), audio[400 * 24..2400 * 24]);
     let usage = &client.first("response.done")["response"]["usage"];
-    assert_eq!((usage["input_tokens"].as_u64(), usage["output_tokens"].as_u64()), (Some(20), Some(40)));
+    let audio = |side: &str| usage[format!("{side}_token_details")]["audio_tokens"].as_u64();
+    assert_eq!((audio("input"), audio("output")), (Some(20), Some(40)));
     let mut told = client.told();
     told.dedup();
     assert_eq!(

@@ -164,7 +164,7 @@ fn what_came_of_calls_reaches_the_agent_once_and_all_at_once() {
     client.send(output(&calls[1]["call_id"], "2"));
     assert_eq!(
         client.error(output(&json!("call_of_nobody"), "3")),
-        ("invalid_value".into(), "Tool call ID 'call_of_nobody' not found in conversation.".into())
+        ("invalid_tool_call_id".into(), "Tool call ID 'call_of_nobody' not found in conversation.".into())
     );
     client.send(json!({ "type": "conversation.item.create", "item": {
         "type": "message", "role": "user", "content": [{ "type": "input_text", "text": "*" }],
