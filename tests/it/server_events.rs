@@ -165,3 +165,19 @@ fn while_the_agent_says_goodbye() {
 fn when_the_call_has_ended() {
     println!("{:?}", hear_everything_in(Phase::Ending));
 }
+
+#[test]
+fn what_is_said_on_a_link_that_the_call_does_not_have_is_not_heard() {
+    for phase in
+        [Phase::Opened, Phase::Ready, Phase::Greeting, Phase::Committed, Phase::Goodbye, Phase::Ending]
+    {
+        let mut call = Staged::new(phase, BargeIn::On);
+        for message in messages().iter().flat_map(|messages| messages.first()) {
+            let did = call.hears_on_no_link_of_its_own(message);
+            assert_eq!(did, 0, "{phase:?}: {}", String::from_utf8_lossy(message));
+        }
+        call.recovers();
+        assert!(call.ending().is_some() == (phase == Phase::Ending), "{phase:?}: {:?}", call.ending());
+        assert!(!call.shut_down().left_behind);
+    }
+}

@@ -4,8 +4,10 @@
 //! may be left on Asterisk.
 
 mod asterisk;
+mod links;
 mod oracle;
 mod phases;
+mod realtime;
 
 pub use phases::{Phase, Staged};
 
@@ -20,7 +22,7 @@ use ari_bridge_core::settings::{
     BargeIn, CallSettings, Dialect, Fallback, Function, Keys, MediaPlan, RtpSource, SessionSettings, Tool,
     Transfer, Transport,
 };
-use ari_bridge_core::time::{Duration, Instant, UtcNanos};
+use ari_bridge_core::time::{Duration, Instant};
 use asterisk::{Asterisk, CALLER, Request};
 use core::net::SocketAddr;
 use oracle::Oracle;
@@ -125,7 +127,7 @@ impl World {
         let start = Start {
             ids: IdPrefix { nonce: InstanceNonce::new(7), call: CallId(1) },
             seed,
-            utc: UtcNanos(0),
+            utc: realtime::UTC,
             caller_tag: None,
             media: MediaPlan { transport: Transport::Rtp, format },
             origin: Origin::Arrived { event },
@@ -149,7 +151,7 @@ impl World {
             0 => {
                 self.step(Input::MediaUp { leg: LegId(1), local: SocketAddr::from(([127, 0, 0, 1], 30_000)) })
             }
-            1 => self.step(Input::RealtimeUp { link: LinkId(1) }),
+            1 => self.realtime_comes_up(),
             2 => self.server_says(r#"{"type":"session.created"}"#),
             // Without a format G.711 is not confirmed; what is asked for then is, whatever is shown.
             3 | 4 => self.server_says(r#"{"type":"session.updated"}"#),
@@ -164,13 +166,20 @@ impl World {
         }
     }
 
+    /// The server says something on the newest link.
     fn server_says(&mut self, message: &str) {
-        self.server_sends(message.as_bytes());
+        self.server_sends(self.oracle.links().newest(), message.as_bytes());
     }
 
-    fn server_sends(&mut self, message: &[u8]) {
-        self.oracle.server_said(message);
-        self.step(Input::Realtime { link: LinkId(1), bytes: message });
+    fn server_sends(&mut self, link: LinkId, message: &[u8]) {
+        self.oracle.server_said(link, message);
+        self.step(Input::Realtime { link, bytes: message });
+    }
+
+    fn realtime_comes_up(&mut self) {
+        let link = self.oracle.links().newest();
+        self.oracle.realtime_up(link);
+        self.step(Input::RealtimeUp { link });
     }
 
     /// Lets one thing happen.
@@ -235,98 +244,6 @@ impl World {
         } else if let Some(event) = self.asterisk.take_event(choices) {
             self.step(Input::Ari(event.as_bytes()));
         }
-    }
-
-    fn realtime(&mut self, choices: &mut Choices<'_>) {
-        let link = LinkId(1);
-        let item = choices.below(6);
-        // Some servers name their answers, and some do not.
-        let answer = ["", "answer0", "answer1", "answer2"][choices.below(4)];
-        // Six bytes each: an odd number of them ends in the middle of a sample.
-        let amount = [160, 160, 1, 533][choices.below(4)];
-        let delta = || {
-            let kind = r#""type":"response.output_audio.delta","content_index":0"#;
-            let audio = "AAAB/wEC".repeat(amount) + ["", "AA==", "AAAA"][amount % 3];
-            format!(r#"{{{kind},"response_id":"{answer}","item_id":"item{item}","delta":"{audio}"}}"#)
-        };
-        let message = match choices.below(22) {
-            18 | 19 => function_call(choices, answer),
-            20 => {
-                let number = choices.below(6);
-                let added = format!(r#"{{"id":"ari-bridge-{number}"}}"#);
-                let created = format!(r#"{{"id":"{answer}","metadata":{{"ari_bridge":"{number}"}}}}"#);
-                match choices.below(3) {
-                    0 => format!(r#"{{"type":"conversation.item.added","item":{added}}}"#),
-                    1 => format!(r#"{{"type":"response.created","response":{created}}}"#),
-                    _ => format!(
-                        r#"{{"type":"error","error":{{"code":"conversation_already_has_active_response","event_id":"ari-bridge-{number}"}}}}"#
-                    ),
-                }
-            }
-            21 => {
-                let kinds = [
-                    "response.mcp_call.completed",
-                    "response.mcp_call.failed",
-                    "input_audio_buffer.timeout_triggered",
-                ];
-                format!(r#"{{"type":"{}","item_id":"item{item}"}}"#, kinds[choices.below(3)])
-            }
-            0 | 1 => r#"{"type":"session.created"}"#.to_owned(),
-            2 => r#"{"type":"session.updated"}"#.to_owned(),
-            3 => {
-                let format = ModelFormat::ALL[choices.below(3)].media_type();
-                let side = format!(r#"{{"format":{{"type":"{format}"}}}}"#);
-                format!(
-                    r#"{{"type":"session.updated","session":{{"audio":{{"input":{side},"output":{side}}}}}}}"#
-                )
-            }
-            4 => {
-                let start = [0, 300, 2_000, 60_000][choices.below(4)];
-                let kind = r#""type":"input_audio_buffer.speech_started""#;
-                format!(r#"{{{kind},"item_id":"user{item}","audio_start_ms":{start}}}"#)
-            }
-            5 => {
-                let end = u64::from(choices.byte()) * 20;
-                format!(
-                    r#"{{"type":"input_audio_buffer.speech_stopped","item_id":"user{item}","audio_end_ms":{end}}}"#
-                )
-            }
-            14 => format!(r#"{{"type":"input_audio_buffer.committed","item_id":"user{item}"}}"#),
-            15 | 16 => {
-                let kind = r#""type":"response.output_audio_transcript.delta""#;
-                format!(r#"{{{kind},"item_id":"item{item}","content_index":0,"delta":" some words"}}"#)
-            }
-            17 => {
-                r#"{"type":"error","error":{"code":"conversation_already_has_active_response"}}"#.to_owned()
-            }
-            6 => format!(r#"{{"type":"response.created","response":{{"id":"{answer}"}}}}"#),
-            7 | 8 => delta(),
-            9 => {
-                format!(r#"{{"type":"response.output_audio.done","item_id":"item{item}","content_index":0}}"#)
-            }
-            10 => {
-                let status = ["completed", "cancelled", "failed"][choices.below(3)];
-                format!(r#"{{"type":"response.done","response":{{"id":"{answer}","status":"{status}"}}}}"#)
-            }
-            11 if choices.one_in(8) => r#"{"type":"error","error":{"code":"server_error"}}"#.to_owned(),
-            12 if choices.one_in(8) => {
-                let reason = choices.blob();
-                return self.step(Input::RealtimeDown {
-                    link,
-                    http_status: choices.one_in(2).then_some(500),
-                    retry_after: None,
-                    code: choices.one_in(2).then_some(3000),
-                    reason,
-                    fault: None,
-                });
-            }
-            13 => {
-                let garbage = choices.blob();
-                return self.step(Input::Realtime { link, bytes: garbage });
-            }
-            _ => return self.step(Input::RealtimeUp { link }),
-        };
-        self.server_says(&message);
     }
 
     /// A function that was called answers, or one that was not.
@@ -438,29 +355,4 @@ impl World {
             assert!(self.asterisk.in_flight().is_empty(), "finished with requests open");
         }
     }
-}
-
-/// A function call of the model's, in one of the events that tell of it.
-fn function_call(choices: &mut Choices<'_>, answer: &str) -> String {
-    let name = ["hang_up", "transfer", "look_up", "look_up", "made_up"][choices.below(5)];
-    let arguments = [
-        r#"{\"q\":1}"#,
-        "",
-        "{}",
-        r#"{\"destination\":\"operator\"}"#,
-        r#"{\"destination\":\"0900123456\"}"#,
-        "[1",
-    ][choices.below(6)];
-    let call = format!("call{}", choices.below(8));
-    let what = format!(r#""call_id":"{call}","name":"{name}","arguments":"{arguments}""#);
-    if choices.one_in(3) {
-        return format!(
-            r#"{{"type":"response.function_call_arguments.done","response_id":"{answer}","item_id":"f",{what}}}"#
-        );
-    }
-    let kind = ["function_call", "function_call", "mcp_approval_request"][choices.below(3)];
-    let status = ["completed", "completed", "incomplete", "in_progress"][choices.below(4)];
-    format!(
-        r#"{{"type":"response.output_item.done","response_id":"{answer}","item":{{"id":"{call}","type":"{kind}","status":"{status}",{what}}}}}"#
-    )
 }

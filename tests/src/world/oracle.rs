@@ -1,14 +1,15 @@
 //! What holds of every call, whatever happens to it.
 
+use super::links::Links;
 use ari_bridge_core::call::{Action, Actions, MAX_ACTIONS_PER_STEP, Next, Outcome};
 use ari_bridge_core::format::Encoding;
-use ari_bridge_core::realtime::{Dialect, ServerEvent};
+use ari_bridge_core::id::LinkId;
+use ari_bridge_core::realtime::Dialect;
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::settings::RtpSource;
 use ari_bridge_core::sim::realtime::check_client_event;
 use ari_bridge_core::time::{Duration, Instant};
 use core::net::SocketAddr;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// The most bytes that one step of this world writes: one uplink fill, one frame and some requests.
 const MAX_BYTES_PER_STEP: usize = 64 * 1024;
@@ -25,11 +26,7 @@ pub(super) struct Oracle {
     last_packet: Option<(u16, u32, Instant)>,
     packets_out: usize,
     session_updated: bool,
-    received_bytes: BTreeMap<String, u64>,
-    /// Of the format that the server was last asked for.
-    bytes_per_ms: u64,
-    /// Which function calls were answered.
-    answered_calls: BTreeSet<String>,
+    links: Links,
     finished: Option<Outcome>,
     digest: u64,
 }
@@ -43,9 +40,7 @@ impl Oracle {
             last_packet: None,
             packets_out: 0,
             session_updated: false,
-            received_bytes: BTreeMap::new(),
-            bytes_per_ms: 48,
-            answered_calls: BTreeSet::new(),
+            links: Links::default(),
             finished: None,
             digest: 0xcbf2_9ce4_8422_2325,
         }
@@ -63,17 +58,21 @@ impl Oracle {
         self.digest
     }
 
-    /// Takes note of what the Realtime server says, as it is read: what is no event tells nothing.
-    pub(super) fn server_said(&mut self, message: &[u8]) {
-        match Dialect::OpenAi.read(message) {
-            Some(ServerEvent::SessionUpdated { .. }) => self.session_updated = true,
-            Some(ServerEvent::AudioDelta { item_id, delta, .. }) => {
-                let padding = delta.bytes().rev().take_while(|&byte| byte == b'=').count();
-                let bytes = (delta.len() / 4 * 3).saturating_sub(padding) as u64;
-                *self.received_bytes.entry(item_id.to_string()).or_default() += bytes;
-            }
-            _ => {}
-        }
+    pub(super) fn links(&self) -> &Links {
+        &self.links
+    }
+
+    pub(super) fn realtime_up(&mut self, link: LinkId) {
+        self.links.is_up(link);
+    }
+
+    pub(super) fn realtime_down(&mut self, link: LinkId) {
+        self.links.is_down(link);
+    }
+
+    /// Takes note of what a Realtime server says.
+    pub(super) fn server_said(&mut self, link: LinkId, message: &[u8]) {
+        self.session_updated |= self.links.server_said(link, message);
     }
 
     pub(super) fn check_step(&mut self, now: Instant, is_timer: bool, next: &Next, out: &Actions) {
@@ -99,8 +98,8 @@ impl Oracle {
                 self.check_packet(now, out.bytes(bytes));
                 self.note(out.bytes(bytes));
             }
-            Action::SendRealtime { bytes, .. } => {
-                self.check_client_event(out.text(bytes));
+            Action::SendRealtime { link, bytes } => {
+                self.check_client_event(link, out.text(bytes));
                 self.note(out.bytes(bytes));
             }
             Action::Ari { path, .. } => {
@@ -111,7 +110,15 @@ impl Oracle {
                 self.note(out.bytes(path));
             }
             Action::Finish(outcome) => self.finished = Some(outcome),
-            other => self.note(format!("{other:?}").as_bytes()),
+            other => {
+                match other {
+                    Action::OpenRealtime { link, .. } => self.links.open(link),
+                    Action::PingRealtime { link } => self.links.ping(link),
+                    Action::CloseRealtime { link, .. } => self.links.close(link),
+                    _ => {}
+                }
+                self.note(format!("{other:?}").as_bytes());
+            }
         }
     }
 
@@ -133,24 +140,12 @@ impl Oracle {
         self.packets_out += 1;
     }
 
-    /// What the server is told was heard is more than nothing, and at most what was received and was sent.
-    fn check_client_event(&mut self, text: &str) {
+    /// What the server is told was heard is at most what was sent; the rest holds of each link.
+    fn check_client_event(&mut self, link: LinkId, text: &str) {
         let event: serde_json::Value = serde_json::from_str(text).expect("what is sent is JSON");
         check_client_event(self.dialect, &event).unwrap_or_else(|why| panic!("{why}: {text}"));
-        let nested = event.pointer("/session/audio/output/format/type");
-        if let Some(format) = nested.or_else(|| event.pointer("/session/output_audio_format")) {
-            let is_pcm =
-                format.as_str().is_some_and(|format| format.contains("pcm") && !format.ends_with(['u', 'a']));
-            self.bytes_per_ms = if is_pcm { 48 } else { 8 };
-        }
-        if let Some(call_id) = event.pointer("/item/call_id").and_then(|id| id.as_str()) {
-            assert!(self.answered_calls.insert(call_id.to_owned()), "{call_id} is answered twice");
-        }
-        if event["type"] == "conversation.item.truncate" {
-            let heard = event["audio_end_ms"].as_u64().expect("an integer");
-            let item = event["item_id"].as_str().expect("a string");
-            let received = self.received_bytes.get(item).copied().unwrap_or_default() / self.bytes_per_ms;
-            assert!(heard > 0 && heard <= received, "{heard} ms heard of {received} ms received");
+        self.links.client_said(link, &event);
+        if let Some(heard) = event["audio_end_ms"].as_u64() {
             let sent = self.packets_out as u64 * 20;
             assert!(heard <= sent, "{heard} ms heard of {sent} ms sent");
         }

@@ -43,6 +43,9 @@ pub enum Phase {
 const MAX_CALL: Duration = Duration::from_secs(8);
 const GOODBYE_AT: Duration = Duration::from_secs(6);
 
+/// A link that no call has had.
+const NOBODYS: LinkId = LinkId(1_000_000);
+
 /// How long it may take at most until the agent is heard, other answers before it included.
 const HEARD_WITHIN: Duration = Duration::from_secs(8);
 
@@ -107,7 +110,8 @@ impl Staged {
     fn enter(&mut self) {
         let local = SocketAddr::from(([127, 0, 0, 1], 30_000));
         self.step(Input::MediaUp { leg: LegId(1), local });
-        self.step(Input::RealtimeUp { link: LinkId(1) });
+        self.world.realtime_comes_up();
+        self.look();
         if self.phase == Phase::Opened {
             return;
         }
@@ -178,10 +182,20 @@ impl Staged {
     pub fn hears(&mut self, message: &[u8]) -> bool {
         self.heard.push(String::from_utf8_lossy(message).into_owned());
         self.acted = false;
-        self.world.server_sends(message);
+        self.world.server_sends(self.world.oracle.links().newest(), message);
         self.look();
         self.pass(BETWEEN);
         self.acted
+    }
+
+    /// The same on a link that the call has never had. Returns how many things the call did at once.
+    pub fn hears_on_no_link_of_its_own(&mut self, message: &[u8]) -> usize {
+        self.heard.push(String::from_utf8_lossy(message).into_owned());
+        // What is due is done before.
+        self.pass(Duration::from_micros(1));
+        self.world.server_sends(NOBODYS, message);
+        self.look();
+        self.world.out.len()
     }
 
     /// Why the call ended, if it has.
