@@ -9,7 +9,7 @@ use ari_bridge_core::sim::asterisk::{CallerState, Settings};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime;
 use ari_bridge_smol::standin::{
-    AsteriskServer, CallerSeen, RealtimeServer, parrot, serve_asterisk, serve_realtime,
+    Answered, AsteriskServer, CallerSeen, RealtimeServer, parrot, serve_asterisk, serve_realtime,
 };
 use ari_bridge_smol::{Service, ToolAnswer, ToolCall, Watch};
 use std::io::{Read, Write};
@@ -197,7 +197,7 @@ fn a_service_that_is_stopped_ends_its_calls_first() {
 #[test]
 fn an_upgrade_that_is_refused_is_told_with_its_status() {
     let (asterisk, realtime) = (asterisk(), realtime());
-    realtime.refuse(Some((403, "{}".into())));
+    realtime.answer(Answered::refused(403));
     let (service, told) = service(&asterisk.url(), &[("OPENAI_REALTIME_URL", &realtime.url())]);
     wait_for(&told, |o| matches!(o, Observation::AriUp));
     asterisk.dial(1, "+4930123456", "100");

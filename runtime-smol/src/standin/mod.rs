@@ -8,9 +8,11 @@
 
 mod asterisk;
 mod realtime;
+#[cfg(test)]
+mod tests;
 
 pub use asterisk::{AsteriskServer, CallerSeen, serve_asterisk};
-pub use realtime::{RealtimeSeen, RealtimeServer, parrot, serve_realtime};
+pub use realtime::{Answered, RealtimeSeen, RealtimeServer, parrot, serve_realtime};
 
 use ari_bridge_core::http::{self, Parse, Request};
 use async_tungstenite::WebSocketStream;
@@ -93,10 +95,14 @@ async fn read_request(stream: &mut Async<TcpStream>, received: &mut Vec<u8>) -> 
 
 /// Answers a request without upgrading.
 async fn answer(stream: &mut Async<TcpStream>, status: u16, body: &[u8], keep_alive: bool) -> io::Result<()> {
-    let mut head = Vec::new();
+    stream.write_all(&response(status, body, keep_alive)).await
+}
+
+fn response(status: u16, body: &[u8], keep_alive: bool) -> Vec<u8> {
+    let mut response = Vec::new();
     let kind = if body.is_empty() { "" } else { "application/json" };
-    http::write_response(status, kind, body, keep_alive, &mut head);
-    stream.write_all(&head).await
+    http::write_response(status, kind, body, keep_alive, &mut response);
+    response
 }
 
 /// The key of an upgrade, made into its acceptance (RFC 6455 §4.2.2).
