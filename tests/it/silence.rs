@@ -59,15 +59,48 @@ fn an_answer_that_fails_once_is_asked_for_again_after_a_moment() {
 
 #[test]
 fn a_server_that_says_when_its_limit_is_over_is_asked_then() {
-    let mut scene = asked(stage([failure("rate_limit_exceeded"), speech("At last.")]));
-    scene.run_until("the turn is over", 3 * SECOND, |scene| scene.saw(|o| *o == Observation::SpeechStopped));
-    scene.forge_message(
-        br#"{"type":"rate_limits.updated","rate_limits":[{"name":"tokens","remaining":0,"reset_seconds":3.5}]}"#,
-    );
+    let limited = Answer::RateLimited { reset: Duration::from_millis(3_500) };
+    let mut scene = asked(stage([limited, speech("At last.")]));
     scene.run_for(7 * SECOND);
     let waits: Vec<_> = recoveries(&scene);
     assert_eq!(waits, [Recovery::AnswerAgain { wait: Duration::from_millis(3_500) }], "{:#?}", scene.told());
     assert_eq!(heard(&scene), ["At last."]);
+}
+
+#[test]
+fn an_answer_that_ends_before_its_first_word_is_none_and_one_that_ends_early_is_one() {
+    let cut = |speech: Option<Speech>, reason: &str| Answer::Incomplete { speech, reason: reason.into() };
+    let words = || Speech { samples: two_tones(), rate: 24_000, transcript: "As much as I may say.".into() };
+    for reason in ["content_filter", "max_output_tokens"] {
+        let mut scene = asked(stage([cut(None, reason), speech("At last.")]));
+        scene.run_for(6 * SECOND);
+        assert_eq!(heard(&scene), ["At last."], "{reason}: {:#?}", scene.told());
+        let mut scene = asked(stage([cut(Some(words()), reason), speech("Never asked for.")]));
+        scene.run_for(6 * SECOND);
+        assert_eq!(heard(&scene), ["As much as I may say."], "{reason}: {:#?}", scene.told());
+    }
+}
+
+#[test]
+fn an_answer_that_fails_in_the_middle_is_gone_on_with() {
+    let broken = Answer::Broken {
+        speech: Speech { samples: two_tones(), rate: 24_000, transcript: "We open at".into() },
+        code: "server_error".into(),
+    };
+    let mut scene = asked(stage([broken, speech("nine.")]));
+    scene.run_for(8 * SECOND);
+    assert_eq!(heard(&scene), ["We open at", "nine."], "{:#?}", scene.told());
+    let created = scene.sent("response.create");
+    let told = created[0]["response"]["instructions"].as_str().unwrap();
+    assert!(told.contains("Go on from exactly there"), "{told}");
+}
+
+#[test]
+fn an_answer_that_is_never_begun_is_asked_for_in_the_dead_air() {
+    let mut scene = asked(stage([Answer::Nothing, speech("At last.")]));
+    scene.run_for(16 * SECOND);
+    assert_eq!(heard(&scene), ["At last."], "{:#?}", scene.told());
+    assert_eq!(steps(&scene), [DeadAirStep::Filler, DeadAirStep::Ask]);
 }
 
 #[test]

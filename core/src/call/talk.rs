@@ -111,8 +111,8 @@ pub(super) struct Talk {
     /// The caller has been speaking, or has spoken, since so much of the caller's audio, in milliseconds, and nothing of
     /// an answer to it has come.
     unanswered_ms: Option<u64>,
-    /// When the caller's speech began that is or was last being heard, on the same clock.
-    speech_ms: u64,
+    /// When the speech began that is being heard, or was and has not become an item, on the same clock.
+    speech_ms: Option<u64>,
     /// The answer that is being made began when the caller had spoken, so it is one to that.
     answers_turn: bool,
     /// The caller has said or done something, and nothing is heard of an answer to it.
@@ -146,7 +146,7 @@ impl Talk {
             history: History::new(settings.recovery.history_tokens),
             kept: Kept::default(),
             unanswered_ms: None,
-            speech_ms: 0,
+            speech_ms: None,
             answers_turn: false,
             is_waited_for: false,
             turns_given_up: 0,
@@ -284,7 +284,8 @@ impl Talk {
     pub(super) fn speech_begins(&mut self, agent_is_heard: bool, audio_start_ms: Option<u64>) -> bool {
         let given_ms = self.given_ms();
         let told_ms = audio_start_ms.map(|start| start.saturating_add(self.base_ms));
-        self.speech_ms = told_ms.unwrap_or(given_ms).clamp(given_ms.saturating_sub(MOST_MS), given_ms);
+        let began = told_ms.unwrap_or(given_ms).clamp(given_ms.saturating_sub(MOST_MS), given_ms);
+        self.speech_ms = Some(began);
         self.is_waited_for = false;
         self.answers.speech_begins();
         self.turns.begin(agent_is_heard, told_ms, given_ms)
@@ -292,7 +293,9 @@ impl Talk {
 
     /// The caller's turn has become an item.
     fn turn_is_complete(&mut self, item_id: &str) {
-        self.unanswered_ms.get_or_insert(self.speech_ms);
+        // Of a turn that nobody told the beginning of, the end is known.
+        let began = self.speech_ms.take().unwrap_or_else(|| self.given_ms());
+        self.unanswered_ms.get_or_insert(began);
         self.is_waited_for = true;
         let item_id = crate::playout::bounded(item_id).to_owned();
         self.history.push(Entry::Caller { item_id, text: None });

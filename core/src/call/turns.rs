@@ -139,9 +139,9 @@ impl CallerTurns {
         self.speaks_since_ms.filter(|since| given_ms.saturating_sub(*since) < LONGEST_TURN_MS)
     }
 
-    /// Whether it is in doubt that it is the caller who speaks.
-    pub(super) const fn is_in_doubt(&self) -> bool {
-        self.is_in_doubt
+    /// Whether who speaks, or has spoken and is not known to have become an item, may be the agent's echo.
+    pub(super) const fn may_be_echo(&self) -> bool {
+        self.is_in_doubt || self.echo.is_some()
     }
 
     /// The session is over: of the turns that it was hearing nothing more is told.

@@ -6,6 +6,7 @@ use crate::call::io::{Actions, EndReason};
 use crate::call::turns::Verdict as Whose;
 use crate::observe::{Label, McpEvent, Observation, Usage};
 use crate::realtime::{Item, ServerEvent, Verdict, is_fatal, verdict};
+use crate::settings::Resume;
 use crate::time::Instant;
 
 /// The codes of the error that says that a response was asked for while another one was being made: OpenAI's, and
@@ -160,6 +161,7 @@ impl Talk {
             ServerEvent::Committed { item_id } => match self.turns.commit(item_id) {
                 Whose::Echo => {
                     self.answers.expect_none();
+                    self.speech_ms = None;
                     out.observe(Observation::EchoIgnored);
                     self.take_back(item_id, out);
                     return Heard::Echo;
@@ -276,7 +278,14 @@ impl Talk {
             self.turns_given_up = 0;
         }
         let matters = has_failed && is_news && !self.is_muted(response_id) && !self.is_saying_goodbye();
-        let failed = if matters { self.failed(now, purpose, out) } else { None };
+        // What was heard of it is not said again, unless the operator wants it so.
+        let failed = match (matters, self.answers.has_spoken()) {
+            (true, false) => self.failed(now, purpose, out),
+            (true, true) if self.recovery.resume != Resume::Off => {
+                self.failed(now, Some(Purpose::Resume), out)
+            }
+            _ => None,
+        };
         let is_given_up = failed == Some(Failed::GivenUp);
         Heard::ResponseDone { response_id, is_complete, usage: *usage, is_given_up }
     }

@@ -348,8 +348,8 @@ impl Talk {
         let given_ms = self.given_ms();
         let Some(live) = self.live.take() else { return };
         self.base_ms = given_ms;
-        let speaks = self.turns.speaks_since(given_ms).is_some() && !self.turns.is_in_doubt();
-        let unanswered = self.unanswered_ms.or(speaks.then_some(self.speech_ms));
+        let speech = self.speech_ms.take().filter(|_| !self.turns.may_be_echo());
+        let unanswered = self.unanswered_ms.or(speech);
         let uncertain = live.has_heard_ms(given_ms, may_be_lost_ms);
         let again = unanswered.map_or(uncertain, |from| uncertain.min(from.saturating_sub(BEFORE_SPEECH_MS)));
         self.kept.rewind(given_ms.saturating_sub(again));
