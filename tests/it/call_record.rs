@@ -66,8 +66,12 @@ fn recorded(scene: &Scene) -> CallRecord {
         let record = match line {
             Line::Caller(text) => Record::CallerSaid { item_id: put(""), text: put(text) },
             Line::Keys(keys) => Record::CallerKeyed { keys: put(keys) },
-            Line::Called(name, arguments) => Record::Called { name: put(name), arguments: put(arguments) },
-            Line::Returned(name, output) => Record::Returned { name: put(name), output: put(output) },
+            Line::Called(name, arguments) => {
+                Record::Called { call_id: put(name), name: put(name), arguments: put(arguments) }
+            }
+            Line::Returned(name, output) => {
+                Record::Returned { call_id: put(name), name: put(name), output: put(output) }
+            }
             Line::Answered(caller, response, agent, latency) => Record::Answered {
                 caller_item: put(caller),
                 response_id: put(response),
@@ -218,9 +222,9 @@ fn shapes() -> Vec<CallRecord> {
     let records = [
         Record::CallerSaid { item_id: text, text },
         Record::CallerKeyed { keys: text },
-        Record::Called { name: text, arguments: text },
-        Record::Returned { name: text, output: text },
-        Record::Called { name: text, arguments: text },
+        Record::Called { call_id: text, name: text, arguments: text },
+        Record::Returned { call_id: text, name: text, output: text },
+        Record::Called { call_id: text, name: text, arguments: text },
         Record::Answered { caller_item: text, response_id: text, agent_item: text, latency },
         Record::AgentSaid { item_id: text, content_index: 0, text, said: text, heard_ms: 5, received_ms: 5 },
     ];

@@ -291,6 +291,8 @@ pub enum Record {
     },
     /// The model called a function.
     Called {
+        /// The call, by the name that the model gave it.
+        call_id: Span,
         /// Which; what a model made up stands here too.
         name: Span,
         /// With what.
@@ -298,6 +300,8 @@ pub enum Record {
     },
     /// What the model was told in return.
     Returned {
+        /// The call.
+        call_id: Span,
         /// The function.
         name: Span,
         /// The answer.

@@ -204,7 +204,11 @@ impl Tools {
         if call_id.is_empty() || !self.is_news(call_id) {
             return;
         }
-        let record = Record::Called { name: put(name, out), arguments: put(arguments, out) };
+        let record = Record::Called {
+            call_id: put(shortened(call_id), out),
+            name: put(name, out),
+            arguments: put(arguments, out),
+        };
         out.push(Action::Record(record));
         // An id that was shortened would be nobody's.
         if call_id.len() <= MAX_NAME_BYTES {
@@ -353,7 +357,11 @@ impl Tools {
     }
 
     fn answer(&self, call_id: &str, name: &str, output: &str, talk: &mut Talk, out: &mut Actions) {
-        let record = Record::Returned { name: put(name, out), output: put(output, out) };
+        let record = Record::Returned {
+            call_id: put(shortened(call_id), out),
+            name: put(name, out),
+            output: put(output, out),
+        };
         out.push(Action::Record(record));
         // An id that was shortened would answer nobody.
         if call_id.len() <= MAX_NAME_BYTES {
@@ -390,7 +398,7 @@ fn or_empty(arguments: &str) -> &str {
     if arguments.trim().is_empty() { "{}" } else { arguments }
 }
 
-/// As much of a name as a name may have.
+/// As much of a name or an id as one may have.
 fn shortened(name: &str) -> &str {
     name.get(..name.floor_char_boundary(MAX_NAME_BYTES)).unwrap_or_default()
 }

@@ -20,7 +20,8 @@ pub use url::Endpoint;
 pub use variables::{Preset, VARIABLES, Variable, env_example, help_text, markdown_table, near_misses};
 
 use crate::settings::{
-    CallSettings, DeadAir, DeadAirStep, Dialect, MediaPlan, ServerVad, SwitchboardSettings, TurnDetection,
+    CallSettings, DeadAir, DeadAirStep, Dialect, Fallback, MediaPlan, Place, ServerVad, SwitchboardSettings,
+    TurnDetection,
 };
 use crate::time::Duration;
 use crate::uri::Encoded;
@@ -175,6 +176,16 @@ impl Config {
         warn(
             dialect == Dialect::Azure && realtime.in_query("api-version").is_some(),
             "OPENAI_REALTIME_URL has an api-version: Azure's GA interface answers 401 to it",
+        );
+        let returns = |fallback: &Fallback| {
+            matches!(
+                fallback,
+                Fallback::Dialplan(Place { context: None, extension: None, priority: Some(_) })
+            )
+        };
+        warn(
+            returns(&call.fallback),
+            "FALLBACK_PRIORITY stands alone: it must lie behind Stasis(...) in the extension, or the caller comes round in a circle",
         );
         let server_idle = match &call.session.turn_detection {
             TurnDetection::Server(ServerVad { idle_timeout_ms, .. }) => *idle_timeout_ms,

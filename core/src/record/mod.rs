@@ -135,8 +135,12 @@ impl Recorder {
                 let (keys, _) = self.words(keys);
                 self.push(Turn::Keys { at_ms, keys, count });
             }
-            Record::Called { name, arguments } => self.called(at_ms, out.text(name), out.text(arguments)),
-            Record::Returned { name, output } => self.returned(at_ms, out.text(name), out.text(output)),
+            Record::Called { call_id, name, arguments } => {
+                self.called(at_ms, [call_id, name, arguments].map(|span| out.text(span)));
+            }
+            Record::Returned { call_id, name, output } => {
+                self.returned(at_ms, [call_id, name, output].map(|span| out.text(span)));
+            }
             Record::Answered { caller_item, agent_item, latency, .. } => {
                 self.answered(at_ms, out.text(caller_item), out.text(agent_item), latency);
             }

@@ -57,12 +57,29 @@ impl Tape {
         self.record(at_ms, [keys], |[keys]| Record::CallerKeyed { keys });
     }
 
+    /// A call that is named after its function.
     fn called(&mut self, at_ms: u64, name: &str, arguments: &str) {
-        self.record(at_ms, [name, arguments], |[name, arguments]| Record::Called { name, arguments });
+        self.called_as(name, at_ms, name, arguments);
+    }
+
+    fn called_as(&mut self, call_id: &str, at_ms: u64, name: &str, arguments: &str) {
+        self.record(at_ms, [call_id, name, arguments], |[call_id, name, arguments]| Record::Called {
+            call_id,
+            name,
+            arguments,
+        });
     }
 
     fn returned(&mut self, at_ms: u64, name: &str, output: &str) {
-        self.record(at_ms, [name, output], |[name, output]| Record::Returned { name, output });
+        self.returned_to(name, at_ms, name, output);
+    }
+
+    fn returned_to(&mut self, call_id: &str, at_ms: u64, name: &str, output: &str) {
+        self.record(at_ms, [call_id, name, output], |[call_id, name, output]| Record::Returned {
+            call_id,
+            name,
+            output,
+        });
     }
 
     /// The item begins to be heard, 800 ms after the turn ended.
@@ -243,6 +260,24 @@ fn an_echo_is_no_turn_of_the_caller() {
     tape.observe(2000, Observation::SpeechStopped);
     tape.observe(2000, Observation::EchoIgnored);
     assert_eq!(tape.finish().counts.caller_turns, 1);
+}
+
+#[test]
+fn of_two_calls_of_one_function_each_gets_its_own_answer_whichever_comes_first() {
+    let mut tape = Tape::new();
+    let name = Label::new("price");
+    for (call_id, arguments) in [("c1", r#"{"of":"bread"}"#), ("c2", r#"{"of":"milk"}"#)] {
+        tape.called_as(call_id, 1000, "price", arguments);
+        tape.observe(1000, Observation::ToolCalled { name });
+    }
+    for (call_id, output) in [("c2", "1"), ("c1", "3")] {
+        tape.observe(1500, Observation::ToolDone { name, after: Duration::from_millis(500) });
+        tape.returned_to(call_id, 1500, "price", output);
+    }
+    let turns = turns(tape);
+    let told = |turn: &Value| (turn["arguments"].clone(), turn["output"].clone());
+    let turns: Vec<_> = turns.as_array().unwrap().iter().map(told).collect();
+    assert_eq!(turns, [(r#"{"of":"bread"}"#.into(), "3".into()), (r#"{"of":"milk"}"#.into(), "1".into())]);
 }
 
 #[test]

@@ -1,15 +1,13 @@
 //! Which answer belongs to which call of a function.
 //!
-//! A [`crate::call::Record`] of a call and that of its answer name the function alone, so of several calls of one
-//! function under way at once the first is taken to be answered first. What becomes of a call is observed behind the
-//! record of it and before that of its answer.
+//! What becomes of a call is observed behind the record of it and before that of its answer.
 
 use super::shape::{ToolResult, Turn};
 use super::{MAX_TURNS, Recorder};
 use crate::observe::{Label, ToolFault};
 use std::collections::VecDeque;
 
-/// The longest name of a function, in bytes; OpenAI's have at most 64.
+/// The longest name of a function and of a call, in bytes; OpenAI's have at most 64.
 const MAX_NAME_BYTES: usize = 128;
 
 /// How many calls of functions may be without an answer. More are recorded as if none came.
@@ -18,8 +16,8 @@ const MAX_OPEN: usize = 64;
 /// What is known of the calls under way.
 #[derive(Debug, Default)]
 pub(super) struct Tools {
-    /// The turns that are calls without an answer, in their order.
-    open: VecDeque<usize>,
+    /// The calls without an answer and their turns.
+    open: VecDeque<(String, usize)>,
     /// The call of which it is not known yet whether it can be performed.
     undecided: Option<usize>,
     /// What became of the call whose answer comes next.
@@ -34,16 +32,16 @@ impl Tools {
 }
 
 impl Recorder {
-    pub(super) fn called(&mut self, at_ms: u64, name: &str, arguments: &str) {
+    pub(super) fn called(&mut self, at_ms: u64, [call_id, name, arguments]: [&str; 3]) {
         self.record.counts.tool_calls += 1;
         let turn = self.record.turns.len();
         let is_kept = turn < MAX_TURNS && self.tools.open.len() < MAX_OPEN;
         self.tools.undecided = is_kept.then_some(turn);
         if is_kept {
-            self.tools.open.push_back(turn);
+            self.tools.open.push_back((bounded(call_id).to_owned(), turn));
         }
-        // The name is kept also where other texts are not: it tells answers apart, and what may be shown of it is known later.
-        let name = name.get(..name.floor_char_boundary(MAX_NAME_BYTES)).unwrap_or_default().to_owned();
+        // The name is kept also where other texts are not: what may be shown of it is known later.
+        let name = bounded(name).to_owned();
         let (arguments, arguments_chars) = self.words(arguments);
         self.push(Turn::Tool {
             at_ms,
@@ -88,20 +86,11 @@ impl Recorder {
         }
     }
 
-    pub(super) fn returned(&mut self, at_ms: u64, name: &str, output: &str) {
+    pub(super) fn returned(&mut self, at_ms: u64, [call_id, name, output]: [&str; 3]) {
         self.tools.undecided = None;
         let observed = self.tools.result.take();
-        let turns = &self.record.turns;
-        let is_it = |turn: &usize| match turns.get(*turn) {
-            Some(Turn::Tool { name: Some(called), .. }) => {
-                name.get(..name.floor_char_boundary(MAX_NAME_BYTES)) == Some(called)
-            }
-            _ => false,
-        };
-        let Some(turn) = self.tools.open.iter().position(is_it).and_then(|at| self.tools.open.remove(at))
-        else {
-            return;
-        };
+        let found = self.tools.open.iter().position(|(id, _)| id == bounded(call_id));
+        let Some((_, turn)) = found.and_then(|at| self.tools.open.remove(at)) else { return };
         let told = self.words(output);
         if let Some(Turn::Tool { at_ms: since, output, output_chars, duration_ms, result, .. }) =
             self.record.turns.get_mut(turn)
@@ -115,4 +104,9 @@ impl Recorder {
             }
         }
     }
+}
+
+/// As much of a name as is kept.
+fn bounded(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(MAX_NAME_BYTES)).unwrap_or_default()
 }

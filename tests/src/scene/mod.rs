@@ -540,8 +540,8 @@ impl Scene {
         let line = match *record {
             Record::CallerSaid { text: words, .. } => Line::Caller(text(words)),
             Record::CallerKeyed { keys } => Line::Keys(text(keys)),
-            Record::Called { name, arguments } => Line::Called(text(name), text(arguments)),
-            Record::Returned { name, output } => Line::Returned(text(name), text(output)),
+            Record::Called { name, arguments, .. } => Line::Called(text(name), text(arguments)),
+            Record::Returned { name, output, .. } => Line::Returned(text(name), text(output)),
             Record::Answered { caller_item, response_id, agent_item, latency } => {
                 Line::Answered(text(caller_item), text(response_id), text(agent_item), latency)
             }
