@@ -164,4 +164,7 @@ fn steps_that_cannot_help_a_caller_are_said() {
     let short = lines(&[("DEAD_AIR_MS", "1999")]);
     assert!(short.len() == 1 && short[0].starts_with("DEAD_AIR_MS is below 2000"), "{short:?}");
     assert!(lines(&[("DEAD_AIR_MS", "2000")]).is_empty());
+    let circle = lines(&[("FALLBACK_PRIORITY", "1")]);
+    assert!(circle.len() == 1 && circle[0].contains("circle"), "{circle:?}");
+    assert!(lines(&[("FALLBACK_PRIORITY", "1"), ("FALLBACK_CONTEXT", "closed")]).is_empty());
 }

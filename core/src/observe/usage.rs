@@ -36,37 +36,22 @@ impl UsageKind {
     }
 }
 
-/// How many tokens of each kind.
+/// How many tokens of each kind, in the order of [`UsageKind::ALL`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage([u64; 6]);
 
 impl Usage {
     /// How many of this kind.
     #[must_use]
-    pub const fn of(&self, kind: UsageKind) -> u64 {
-        let [text_in, text_cached, text_out, audio_in, audio_cached, audio_out] = self.0;
-        match kind {
-            UsageKind::TextIn => text_in,
-            UsageKind::TextCached => text_cached,
-            UsageKind::TextOut => text_out,
-            UsageKind::AudioIn => audio_in,
-            UsageKind::AudioCached => audio_cached,
-            UsageKind::AudioOut => audio_out,
-        }
+    pub fn of(&self, kind: UsageKind) -> u64 {
+        self.0.get(kind as usize).copied().unwrap_or_default()
     }
 
     /// Adds so many of this kind.
-    pub const fn add(&mut self, kind: UsageKind, tokens: u64) {
-        let [text_in, text_cached, text_out, audio_in, audio_cached, audio_out] = &mut self.0;
-        let slot = match kind {
-            UsageKind::TextIn => text_in,
-            UsageKind::TextCached => text_cached,
-            UsageKind::TextOut => text_out,
-            UsageKind::AudioIn => audio_in,
-            UsageKind::AudioCached => audio_cached,
-            UsageKind::AudioOut => audio_out,
-        };
-        *slot = slot.saturating_add(tokens);
+    pub fn add(&mut self, kind: UsageKind, tokens: u64) {
+        if let Some(slot) = self.0.get_mut(kind as usize) {
+            *slot = slot.saturating_add(tokens);
+        }
     }
 
     /// Adds another one.

@@ -316,3 +316,77 @@ fn a_flood_of_items_does_not_displace_the_one_that_is_being_heard() {
     let cut = playout.clear().unwrap();
     assert_eq!((cut.item_id.as_str(), cut.heard_ms), ("a", 20));
 }
+
+#[test]
+fn a_prompt_is_heard_and_is_nobodys_words() {
+    let mut playout = playout();
+    playout.push_own(&[1; 2 * 24 * 30], false);
+    push(&mut playout, "a", 0, &[2; 24 * 100]);
+    assert!(playout.is_own_next());
+    frame(&mut playout);
+    frame(&mut playout);
+    assert!(!playout.is_own_next(), "its last 10 ms were in the second frame");
+    assert_eq!(told(&mut playout, false), []);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.heard_ms, cut.received_ms), ("a", 10, 100));
+}
+
+#[test]
+fn who_interrupts_a_prompt_has_interrupted_nobody() {
+    let mut playout = playout();
+    playout.push_own(&[1; 2 * 24 * 30], false);
+    assert_eq!(playout.clear(), None);
+    playout.push_own(&[1; 2 * 24 * 30], false);
+    push(&mut playout, "a", 0, &[2; 24 * 100]);
+    frame(&mut playout);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.heard_ms, cut.dropped_ms), ("a", 0, 110));
+}
+
+#[test]
+fn a_sound_that_yields_makes_room_wherever_it_stands() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; 24 * 20]);
+    playout.push_own(&[7; 2 * 24 * 50], true);
+    playout.push_own(&[8; 2 * 24 * 20], false);
+    assert!(playout.make_room() && !playout.make_room());
+    assert_eq!(frame(&mut playout).0[0], 1);
+    assert_eq!(frame(&mut playout).0[0], i16::from_le_bytes([8, 8]));
+    assert_eq!(playout.queued_ms(), 0);
+}
+
+#[test]
+fn what_a_former_session_has_said_is_heard_and_its_names_are_free_again() {
+    let mut playout = playout();
+    push(&mut playout, "item_1", 0, &[1; 24 * 40]);
+    playout.push_text("item_1", 0, "Of the first.");
+    playout.mute_item("item_2");
+    playout.session_ends();
+    assert!(!playout.is_muted("item_2"), "that was another one");
+    push(&mut playout, "item_1", 0, &[2; 24 * 40]);
+    playout.push_text("item_1", 0, "Of the second.");
+    frame(&mut playout);
+    let cut_short = playout.said("item_1", 0).unwrap();
+    assert_eq!((cut_short.received_ms, cut_short.heard_ms, cut_short.is_former), (40, 0, false));
+    frame(&mut playout);
+    let said = playout.next_said(false).unwrap();
+    assert_eq!((said.text, said.heard_ms, said.is_former), ("Of the first.", 40, true));
+    frame(&mut playout);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.is_former, cut.heard_ms, cut.received_ms), (false, 20, 40));
+    assert!(playout.is_muted("item_1"));
+}
+
+#[test]
+fn an_interruption_of_what_a_former_session_has_said_names_no_item_of_it() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; 24 * 100]);
+    push(&mut playout, "b", 0, &[1; 24 * 100]);
+    playout.session_ends();
+    push(&mut playout, "c", 0, &[1; 24 * 100]);
+    frame(&mut playout);
+    let cut = playout.clear().unwrap();
+    assert!(cut.is_former);
+    assert_eq!(cut.unheard, ["c"], "the server of today knows this one only");
+    assert!(playout.is_muted("c") && !playout.is_muted("a"));
+}

@@ -175,3 +175,50 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_prompt_sounds_the_same_whatever_the_model_and_the_line_speak() {
+    // 400 ms of 1 kHz.
+    let tone: Vec<i16> =
+        (0..9_600).map(|n| (8_000.0 * (f64::from(n) / 24.0 * core::f64::consts::TAU).sin()) as i16).collect();
+    for (line, model) in [
+        (Encoding::G722, ModelFormat::Pcm24),
+        (Encoding::Pcmu, ModelFormat::Pcm24),
+        (Encoding::Pcmu, ModelFormat::Pcmu),
+        (Encoding::Pcma, ModelFormat::Pcma),
+        (Encoding::G722, ModelFormat::Pcmu),
+    ] {
+        let mut downlink = Downlink::new(line, CUSHION, &mut Rng::new(1));
+        downlink.set_model_format(model);
+        downlink.start(at(0));
+        downlink.push_prompt(at(5), &tone, false);
+        assert!(downlink.is_playing() && downlink.plays_prompt());
+        let (mut decoder, mut heard) = (Decoder::new(line), Vec::new());
+        while let Some(due) = downlink.deadline() {
+            let mut datagram = Vec::new();
+            downlink.poll(due, &mut datagram);
+            decoder.decode(Packet::parse(&datagram).unwrap().payload, &mut heard);
+        }
+        let rate = line.sample_rate() as usize;
+        let loud = heard.iter().filter(|sample| sample.abs() > 2_000).count();
+        // A sine is above a quarter of its peak for 84 % of the time.
+        assert!((rate * 30 / 100..rate * 36 / 100).contains(&loud), "{line:?} {model:?}: {loud} of {rate}");
+        let peak = heard.iter().map(|sample| sample.abs()).max().unwrap();
+        assert!((7_000..9_500).contains(&peak), "{line:?} {model:?}: {peak}");
+    }
+}
+
+#[test]
+fn a_sound_that_yields_fades_in_one_frame_when_the_agent_speaks() {
+    let mut agent = Agent::answered(Encoding::G722, 0);
+    agent.downlink.push_prompt(at(1), &[5_000; 24_000], true);
+    for millis in [20, 40, 60] {
+        assert!(agent.poll(millis).is_some());
+    }
+    agent.push(61, "a", 100);
+    assert!(agent.poll(80).is_some_and(|seen| !seen.marker), "the fade");
+    assert!(agent.poll(100).is_some_and(|seen| seen.marker), "the agent");
+    assert!(!agent.downlink.plays_prompt());
+    assert_eq!(agent.downlink.queued_ms(), 80);
+    assert_eq!(agent.downlink.said("a", 0).unwrap().heard_ms, 20);
+}
