@@ -221,6 +221,33 @@ fn without_patience_a_call_ends_with_its_session() {
 }
 
 #[test]
+fn a_server_that_takes_every_session_and_ends_it_at_once_is_not_tried_for_ever() {
+    let stillborn = || {
+        let settings =
+            server::Settings { session_limit: Duration::from_millis(300), ..server::Settings::default() };
+        Attempt::ServeWith { settings: Some(Box::new(settings)), agent: None }
+    };
+    let mut scene = answered(Stage::default(), &[]);
+    scene.run_for(6 * SECOND);
+    scene.realtime_becomes(stillborn);
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(24 * SECOND);
+    assert_eq!(scene.outcomes[0].ended, EndReason::RealtimeLost, "{:#?}", scene.told());
+    assert!(scene.attempts() < 12, "{} attempts", scene.attempts());
+}
+
+#[test]
+fn a_caller_whom_the_dialplan_has_answered_hears_so_when_no_session_comes() {
+    let mut scene = Scene::new(Stage { realtime: || Attempt::Silent, ..Stage::default() });
+    scene.dial_answered(1, &[]);
+    scene.run_for(5 * SECOND);
+    assert_eq!(scene.outcomes[0].ended, EndReason::NotReadyInTime);
+    assert_eq!(recoveries(&scene).last(), Some(&Recovery::Prompt(Prompt::Moment)), "{:#?}", scene.told());
+    assert!(scene.heard(1).iter().any(|sample| sample.abs() > 1_000), "it is heard");
+    assert_eq!(scene.state(1), Some(CallerState::InDialplan));
+}
+
+#[test]
 fn a_server_that_says_how_long_to_wait_is_left_alone_for_so_long() {
     let mut scene = answered(Stage::default(), &[]);
     let limited = || Attempt::Http { status: 429, retry_after: Some(Duration::from_secs(6)), body: "" };

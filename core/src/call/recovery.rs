@@ -148,15 +148,17 @@ impl Call {
             return self.leave(leaving, now, out);
         }
         let goodbye_is_missing = self.talk.is_saying_goodbye() && !self.talk.goodbye_is_heard();
+        let is_goodbye = matches!(reason, EndReason::MaxDuration | EndReason::CallerIdle);
         let is_heard_of = match reason {
-            EndReason::MaxDuration | EndReason::CallerIdle => goodbye_is_missing,
+            _ if is_goodbye => goodbye_is_missing,
+            EndReason::NotReadyInTime => true,
             reason => reason.is_of_realtime(),
         };
         let is_up = self.answered.is_some() || self.line.caller_is_up();
         if !is_heard_of || !is_up {
             return self.end(reason, now, out);
         }
-        let goes_on = reason.is_of_realtime() && matches!(self.settings.fallback, Fallback::Dialplan(_));
+        let goes_on = !is_goodbye && matches!(self.settings.fallback, Fallback::Dialplan(_));
         let sound = if goes_on { Prompt::Moment } else { Prompt::Goodbye };
         self.part(reason, sound, now, out);
     }

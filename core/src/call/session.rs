@@ -61,6 +61,8 @@ pub(super) struct Session {
     pub(super) link: LinkId,
     pub(super) stage: Stage,
     opened_at: Instant,
+    /// Since when the conversation has taken place in it.
+    pub(super) live_since: Instant,
     /// The format in which the agent speaks: asked for, or agreed.
     pub(super) format: ModelFormat,
     pub(super) life: Option<Life>,
@@ -90,6 +92,7 @@ impl Session {
             link,
             stage: Stage::Opening,
             opened_at: now,
+            live_since: now,
             format,
             life: None,
             given: 0,

@@ -103,6 +103,8 @@ pub(super) struct Talk {
     retry: Retry,
     /// Since when there has been no session.
     lost_at: Option<Instant>,
+    /// Since when no session has lasted.
+    trouble_since: Option<Instant>,
     is_closed: bool,
     /// The format in which the first session has agreed to speak. All others have to.
     agreed: Option<ModelFormat>,
@@ -141,6 +143,7 @@ impl Talk {
             last_link: 0,
             retry: Retry::new(rng),
             lost_at: None,
+            trouble_since: None,
             is_closed: false,
             agreed: None,
             history: History::new(settings.recovery.history_tokens),
@@ -409,6 +412,7 @@ impl Talk {
     pub(super) fn greet(&mut self, settings: &SessionSettings) {
         if settings.greeting.is_some() {
             self.answers.want(Purpose::Greeting);
+            self.is_waited_for = true;
         }
     }
 
@@ -445,6 +449,7 @@ impl Talk {
         }
         let [call_id, name, output] = [call_id, name, output].map(str::to_owned);
         let number = self.remember(Entry::Returned { call_id, name, output }, knows, out);
+        self.is_waited_for = true;
         self.answers.owe(Debt::Result, number, self.live.is_none());
     }
 

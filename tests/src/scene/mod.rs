@@ -175,8 +175,17 @@ impl Scene {
 
     /// Somebody who is going to say `speech` (16 kHz) rings.
     pub fn dial(&mut self, caller: u64, speech: &[i16]) {
+        self.dial_as(caller, speech, false);
+    }
+
+    /// The same where the dialplan answers before it hands the caller over.
+    pub fn dial_answered(&mut self, caller: u64, speech: &[i16]) {
+        self.dial_as(caller, speech, true);
+    }
+
+    fn dial_as(&mut self, caller: u64, speech: &[i16], answered: bool) {
         self.callers.insert(caller, Caller::new(speech.to_vec()));
-        self.step_asterisk(pbx::Input::Dial { caller, number: "4930123456", exten: "100", answered: false });
+        self.step_asterisk(pbx::Input::Dial { caller, number: "4930123456", exten: "100", answered });
     }
 
     /// The caller says what it has to say.

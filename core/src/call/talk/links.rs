@@ -24,6 +24,10 @@ const MAY_BE_LOST_MS: u64 = 1_000;
 /// The same for a server that was found to be gone.
 const MAY_BE_LONG_LOST_MS: u64 = 10_000;
 
+/// A session that is lost sooner than this counts as one that could not be had: a server that takes every session and
+/// ends it at once is not tried for ever.
+const STABLE_AFTER: Duration = Duration::from_secs(5);
+
 /// What the caller said before the server took it for speech, in milliseconds, is given again too.
 const BEFORE_SPEECH_MS: u64 = 300;
 
@@ -273,7 +277,7 @@ impl Talk {
     /// When there has been no session for too long; `None` if none may be missing at all.
     fn gives_up_at(&self) -> Option<Instant> {
         let budget = self.recovery.retry_for;
-        (!budget.is_zero()).then(|| self.lost_at.unwrap_or(Instant::START) + budget)
+        (!budget.is_zero()).then(|| self.trouble_since.unwrap_or(Instant::START) + budget)
     }
 
     /// A link has ended.
@@ -327,8 +331,14 @@ impl Talk {
         may_be_lost_ms: u64,
         out: &mut Actions,
     ) -> Result<Turnover, EndReason> {
+        let has_lasted = self.live.as_ref().is_some_and(|live| now >= live.live_since + STABLE_AFTER);
         self.leave(may_be_lost_ms);
         self.lost_at = Some(now);
+        if has_lasted {
+            self.retry.reset();
+            self.trouble_since = None;
+        }
+        self.trouble_since.get_or_insert(now);
         if let Some(goodbye) = &self.goodbye {
             // A session may live no longer than the call may last; its end is then the end that was coming.
             return Err(goodbye.reason);
@@ -337,7 +347,6 @@ impl Talk {
             return Err(EndReason::RealtimeRefused);
         }
         if self.coming.is_none() {
-            self.retry.reset();
             self.try_again(now, verdict, None, out)?;
         }
         Ok(Turnover::Lost)
@@ -354,6 +363,7 @@ impl Talk {
         let again = unanswered.map_or(uncertain, |from| uncertain.min(from.saturating_sub(BEFORE_SPEECH_MS)));
         self.kept.rewind(given_ms.saturating_sub(again));
         self.answers.session_ends(self.recovery.resume != Resume::Off && unanswered.is_none());
+        self.is_waited_for |= self.answers.is_busy();
         if unanswered.is_some() {
             // The next session hears the caller's last words themselves.
             self.history.forget_last_turns();
@@ -403,12 +413,15 @@ impl Talk {
 
     fn go_live(&mut self, now: Instant, which: Turnover, out: &mut Actions) -> Turnover {
         let Some(mut coming) = self.coming.take() else { return Turnover::None };
+        coming.live_since = now;
         coming.is_heard(now, self.base_ms);
         coming.has_spoken(self.base_ms);
         self.agreed.get_or_insert(coming.format);
         let items = coming.items;
         self.live = Some(coming);
-        self.retry.reset();
+        if which == Turnover::Renewed {
+            self.retry.reset();
+        }
         let told = match which {
             Turnover::Next => {
                 let after = now.since(self.lost_at.unwrap_or(now));
