@@ -120,6 +120,12 @@ impl RealtimeServer {
         lock(&self.hub.state).seen.clone()
     }
 
+    /// How many sockets are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        lock(&self.hub.state).sockets.len()
+    }
+
     /// From now on answers upgrades like this.
     pub fn answer(&self, answered: Answered) {
         lock(&self.hub.state).answered = answered;
