@@ -35,10 +35,6 @@ const SOON: Duration = Duration::from_secs(2);
 const VOICE: u64 = 301;
 const UTTERANCE: f64 = 1.6;
 
-/// Whether a caller who was answered must hear the bridge's own "one moment" before it goes on. It is measured either
-/// way.
-const HEARS_PROMPT: bool = false;
-
 /// The least of a prompt that is one, in frames of 20 ms that are louder than [`LOUD_DBFS`].
 const PROMPT_FRAMES: usize = 10;
 const LOUD_DBFS: f64 = -45.0;
@@ -68,7 +64,7 @@ pub(crate) fn refused_key(world: &World) -> Outcome<String> {
     }
 }
 
-/// A dialplan that has answered: the caller is there as soon, and has heard something until then.
+/// A dialplan that has answered: the caller is there as soon, and has heard the bridge's own "one moment" until then.
 pub(crate) fn refused_key_answered(world: &World) -> Outcome<String> {
     let (arrival, call) = arrive(world, ANSWERED)?;
     let said = said()?;
@@ -87,7 +83,7 @@ pub(crate) fn refused_key_answered(world: &World) -> Outcome<String> {
     if arrival.state != "Up" || found.correlation <= HEARD {
         return Err(format!("not answered before the fallback, or not heard there\n{lines}"));
     }
-    if HEARS_PROMPT && loud < PROMPT_FRAMES {
+    if loud < PROMPT_FRAMES {
         return Err(format!("no prompt before the fallback\n{lines}"));
     }
     Ok(lines)
