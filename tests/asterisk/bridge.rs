@@ -1,5 +1,6 @@
 //! The bridge under test, as the process that an operator would run, and the model that it talks to.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -94,6 +95,12 @@ impl Bridge {
         let (_, text) = get(self.admin, "/metrics").ok_or("no answer to GET /metrics")?;
         let value = text.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse().ok());
         value.ok_or_else(|| format!("/metrics lacks {name:?}"))
+    }
+
+    /// The first line of its log that has these words in it.
+    pub(crate) fn logged(&self, words: &str) -> Option<String> {
+        let log = fs::read_to_string(&self.log).ok()?;
+        log.lines().find(|line| line.contains(words)).map(str::to_owned)
     }
 
     /// Sends SIGTERM and waits for the end.

@@ -25,6 +25,7 @@ mod process;
 mod ptime;
 mod realtime;
 mod scenarios;
+mod sessions;
 mod telephone;
 
 use std::io::Write;

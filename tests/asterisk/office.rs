@@ -13,10 +13,9 @@ use crate::codec::Codec;
 use crate::measuring::{Figures, Speech};
 use crate::process::{Outcome, until};
 use crate::realtime::{Agent, RealtimeStandIn, start_realtime};
-use crate::scenarios::{CLEAN, RING, place, seconds};
+use crate::scenarios::{AGENT, CLEAN, RING, place, seconds};
 use crate::telephone::{END, Telephone};
 
-const AGENT: &str = "5550100";
 const OPERATOR: (&str, &str) = ("TRANSFER_operator", "internal,1001,1");
 
 /// How long it may take until what the caller did has come to the conversation and back.

@@ -84,6 +84,16 @@ impl RealtimeStandIn {
         self.server.seen().messages.iter().filter_map(|message| truncation(message)).collect()
     }
 
+    /// How many sessions there were so far.
+    pub(crate) fn sessions(&self) -> u64 {
+        self.server.seen().opened
+    }
+
+    /// Breaks every connection, as a network does.
+    pub(crate) fn breaks(&self) {
+        self.server.break_all();
+    }
+
     /// Breaks off every session, as a server that restarts does.
     pub(crate) fn breaks_off(&self) {
         self.server.close_all(1012, "");

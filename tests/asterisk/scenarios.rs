@@ -15,10 +15,10 @@ use crate::line::Recording;
 use crate::measuring::{Figures, HEARD, NOT_HEARD, Speech};
 use crate::process::{Outcome, until};
 use crate::realtime::{Agent, start_realtime};
-use crate::{Scenario, World, barge_in, fallback, hold, keys, loss, office, ptime, telephone};
+use crate::{Scenario, World, barge_in, fallback, hold, keys, loss, office, ptime, sessions, telephone};
 
 /// All of them. The first four need no bridge: they show that the measuring can be believed.
-pub(crate) const ALL: [(&str, Scenario); 24] = [
+pub(crate) const ALL: [(&str, Scenario); 25] = [
     ("echo: the measuring measures itself", echo),
     ("echo-local: so does the recording of a Local channel", echo_local),
     ("telephone: the telephone of the house is called and answers", telephone::telephone),
@@ -33,7 +33,8 @@ pub(crate) const ALL: [(&str, Scenario); 24] = [
     ("caller-hangs-up: nothing stays", caller_hangs_up),
     ("agent-side-ends: SIGTERM ends the call, nothing stays", bridge_stops),
     ("time-limit: the agent says goodbye and hangs up", time_limit),
-    ("broken-session: the call goes on in the dialplan", broken_session),
+    ("session-lost: the conversation goes on in another session", sessions::session_lost),
+    ("broken-session: where none is tried, the call goes on in the dialplan", sessions::broken_session),
     ("ten: ten callers hear themselves and nobody else", ten_calls),
     ("silence: a silent caller is still there", silent_caller),
     ("local: a caller that is no telephone", local_caller),
@@ -55,7 +56,7 @@ pub(crate) const RING: Duration = Duration::from_secs(6);
 pub(crate) const CLEAN: Duration = Duration::from_secs(5);
 
 /// Any number will do: the sample sends all of them to the agent.
-const AGENT: &str = "5550100";
+pub(crate) const AGENT: &str = "5550100";
 
 /// Long enough for the turn to be noticed and for the whole of it to be said back.
 const PARROT_SECONDS: f64 = 0.3 + UTTERANCE + 1.0 + UTTERANCE + 0.8;
@@ -175,21 +176,6 @@ fn time_limit(world: &World) -> Outcome<String> {
         ear.len() as f64 / RATE as f64
     );
     if loud >= 10 { Ok(figures) } else { Err(figures) }
-}
-
-/// The Realtime server goes away in the middle of a call. The sample's fallback rings a telephone that is not
-/// there, and ends the call.
-fn broken_session(world: &World) -> Outcome<String> {
-    let realtime = start_realtime(Agent::Parrot)?;
-    let bridge = Bridge::start(world, "slin16", &realtime)?;
-    let mut call = place(world, AGENT, Codec::G722, Script::WaitForBye)?;
-    call.answered(RING)?;
-    sleep(seconds(1.0));
-    realtime.breaks_off();
-    call.ended(CLEAN)?;
-    let clean = world.pbx.nothing_left(CLEAN)?;
-    bridge.stop()?;
-    Ok(format!("the fallback had the call, clean after {clean:.0?}"))
 }
 
 /// Ten calls at once, each with a voice of its own.
