@@ -358,6 +358,22 @@ fn a_server_that_hears_and_says_nothing_any_more_is_asked_and_left() {
 }
 
 #[test]
+fn settings_that_were_fine_before_and_are_refused_by_the_next_session_are_tried_again() {
+    let said = utterance(1, 2.0);
+    let mut scene = answered(Stage::default(), &said);
+    is_understood(&mut scene, &said);
+    scene.next_attempts([Attempt::Silent]);
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(SECOND / 2);
+    scene.forge_message(br#"{"type":"session.created"}"#);
+    scene.forge_message(br#"{"type":"error","error":{"type":"invalid_request_error","code":"of_2030"}}"#);
+    scene.run_for(SECOND);
+    assert_eq!(scene.calls(), 1, "{:#?}", scene.told());
+    is_understood(&mut scene, &said);
+    is_well_and_leaves_nothing(scene);
+}
+
+#[test]
 fn a_reset_at_each_byte_of_a_message_is_the_end_of_a_session_and_of_nothing_else() {
     let said = utterance(6, 1.0);
     // The first that is said when the caller speaks has some 120 bytes.

@@ -232,6 +232,8 @@ impl Talk {
                 self.fall_back_to_pcm(brief, out);
                 Ok(())
             }
+            // A server of the same kind has taken the same settings in this call.
+            _ if self.agreed.is_some() => self.coming_failed(now, Verdict::Retry, None, out),
             Stage::Opening | Stage::Updating => self.coming_failed(now, Verdict::Fatal, None, out),
         }
     }
