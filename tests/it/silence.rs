@@ -299,3 +299,14 @@ fn a_goodbye_that_the_model_cannot_say_is_a_sound_of_the_bridges_own() {
     assert_eq!(recoveries(&scene).last(), Some(&Recovery::Prompt(Prompt::Goodbye)));
     assert_eq!(scene.state(1), Some(CallerState::Gone));
 }
+
+#[test]
+fn a_goodbye_that_the_server_refuses_for_good_is_a_goodbye_all_the_same() {
+    let call = CallSettings { max_call: 30 * SECOND, volume_boost: 1.0, ..CallSettings::default() };
+    let answers = [speech("At nine."), failure("insufficient_quota")];
+    let mut scene = asked(Stage { call, ..stage(answers) });
+    scene.run_for(32 * SECOND);
+    assert_eq!(scene.outcomes[0].ended, EndReason::MaxDuration, "{:#?}", scene.told());
+    assert_eq!(recoveries(&scene).last(), Some(&Recovery::Prompt(Prompt::Goodbye)));
+    assert_eq!(scene.state(1), Some(CallerState::Gone));
+}

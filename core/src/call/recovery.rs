@@ -147,6 +147,9 @@ impl Call {
         if let Some(leaving) = self.tools.leaving().filter(|_| reason.is_of_realtime()) {
             return self.leave(leaving, now, out);
         }
+        // A call that is being ended ends for that, whatever keeps the agent from saying so.
+        let goodbye = self.talk.goodbye_deadline().filter(|_| reason.is_of_realtime());
+        let reason = goodbye.map_or(reason, |(_, why)| why);
         let goodbye_is_missing = self.talk.is_saying_goodbye() && !self.talk.goodbye_is_heard();
         let is_goodbye = matches!(reason, EndReason::MaxDuration | EndReason::CallerIdle);
         let is_heard_of = match reason {
