@@ -5,7 +5,7 @@
 //! `ARI_BRIDGE_SAMPLES` may name a file with more events, one JSON a line.
 
 use ari_bridge_core::call::EndReason;
-use ari_bridge_core::realtime::{Dialect, ServerEvent};
+use ari_bridge_core::realtime::{Dialect, ServerEvent, is_fatal, is_passing};
 use ari_bridge_core::settings::BargeIn;
 use ari_bridge_tests::samples;
 use ari_bridge_tests::world::{Phase, Staged};
@@ -37,17 +37,26 @@ fn messages() -> &'static [Vec<Vec<u8>>] {
 
 /// Whether a message may end the call in that phase.
 fn may_end(phase: Phase, message: &[u8], reason: EndReason) -> bool {
+    let has_session = !matches!(phase, Phase::Opened | Phase::Updating | Phase::Lost);
+    let was_never_confirmed = matches!(phase, Phase::Opened | Phase::Updating);
     match (reason, Dialect::OpenAi.read(message)) {
-        // Before the session stands, an error is the answer to our settings.
-        (EndReason::RealtimeRefused, Some(ServerEvent::Error { .. })) => {
-            matches!(phase, Phase::Opened | Phase::Updating)
+        // Another session will not be had, but the one that the call has goes on; and who is being said goodbye to is
+        // not sent on.
+        (EndReason::RealtimeRefused, _) if matches!(phase, Phase::Beside | Phase::Goodbye) => false,
+        // Before the first session stands, an error is the answer to our settings.
+        (EndReason::RealtimeRefused, Some(ServerEvent::Error { code, .. })) => {
+            is_fatal(&code) || (was_never_confirmed && !is_passing(&code))
         }
         // Without credit there will be no other answer.
         (EndReason::RealtimeRefused, Some(ServerEvent::ResponseDone { status, detail, .. })) => {
-            &*status == "failed" && &*detail == "insufficient_quota"
+            has_session && &*status == "failed" && &*detail == "insufficient_quota"
         }
         // The goodbye is said.
         (EndReason::MaxDuration, Some(ServerEvent::ResponseDone { .. })) => phase == Phase::Goodbye,
+        // It will not be: the session is over, or of no use any more.
+        (EndReason::MaxDuration, Some(ServerEvent::Error { code, .. })) => {
+            phase == Phase::Goodbye && (is_fatal(&code) || &*code == "session_expired")
+        }
         _ => false,
     }
 }
@@ -157,6 +166,26 @@ fn when_the_caller_has_spoken() {
 }
 
 #[test]
+fn when_an_answer_has_failed_and_is_about_to_be_asked_for_again() {
+    println!("{:?}", hear_everything_in(Phase::Failed));
+}
+
+#[test]
+fn while_the_next_session_is_opened_beside_the_one_that_is_about_to_expire() {
+    println!("{:?}", hear_everything_in(Phase::Renewing));
+}
+
+#[test]
+fn from_the_next_session_while_the_one_that_is_about_to_expire_still_stands() {
+    println!("{:?}", hear_everything_in(Phase::Beside));
+}
+
+#[test]
+fn from_the_next_session_after_the_one_before_it_was_lost() {
+    println!("{:?}", hear_everything_in(Phase::Lost));
+}
+
+#[test]
 fn while_the_agent_says_goodbye() {
     println!("{:?}", hear_everything_in(Phase::Goodbye));
 }
@@ -168,9 +197,17 @@ fn when_the_call_has_ended() {
 
 #[test]
 fn what_is_said_on_a_link_that_the_call_does_not_have_is_not_heard() {
-    for phase in
-        [Phase::Opened, Phase::Ready, Phase::Greeting, Phase::Committed, Phase::Goodbye, Phase::Ending]
-    {
+    for phase in [
+        Phase::Opened,
+        Phase::Ready,
+        Phase::Greeting,
+        Phase::Committed,
+        Phase::Failed,
+        Phase::Renewing,
+        Phase::Lost,
+        Phase::Goodbye,
+        Phase::Ending,
+    ] {
         let mut call = Staged::new(phase, BargeIn::On);
         for message in messages().iter().flat_map(|messages| messages.first()) {
             let did = call.hears_on_no_link_of_its_own(message);

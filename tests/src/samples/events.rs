@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 /// Full examples of all server events of the GA interface: at least one of each kind, and more where what is in
 /// them has more than one shape: an item of each type, a response in each status, a session of each shape.
 ///
-/// The audio in them is soft, and no response of them failed for a reason that ends a call at once, except the one
-/// whose code is `insufficient_quota`.
+/// The audio in them is soft, and none of them says that nothing more can come of a session, except the error and the
+/// response whose code is `insufficient_quota`.
 #[must_use]
 pub fn server_events() -> Vec<Value> {
     let mut events = conversation();
@@ -50,6 +50,8 @@ fn conversation() -> Vec<Value> {
         error("invalid_request_error", "invalid_value", "ari-bridge-1"),
         error("invalid_request_error", "conversation_already_has_active_response", "ari-bridge-2"),
         error("server_error", "server_error", "event_of_ours"),
+        error("invalid_request_error", "session_expired", "event_of_ours"),
+        error("insufficient_quota", "insufficient_quota", "event_of_ours"),
         event(
             "rate_limits.updated",
             json!({ "rate_limits": [
@@ -220,6 +222,7 @@ fn responses() -> Vec<Value> {
         ("incomplete", json!("max_output_tokens"), none.clone()),
         ("incomplete", json!("content_filter"), none.clone()),
         ("failed", none.clone(), json!("rate_limit_exceeded")),
+        ("failed", none.clone(), json!("server_error")),
         ("failed", none, json!("insufficient_quota")),
     ] {
         let output = if status == "completed" { items().into() } else { json!([items()[2]]) };

@@ -8,6 +8,7 @@ mod links;
 mod oracle;
 mod phases;
 mod realtime;
+mod serving;
 
 pub use phases::{Phase, Staged};
 
@@ -19,8 +20,8 @@ use ari_bridge_core::format::{MediaFormat, ModelFormat};
 use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LegId, LinkId, RequestId, ToolId};
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::settings::{
-    BargeIn, CallSettings, Dialect, Fallback, Function, Keys, MediaPlan, RtpSource, SessionSettings, Tool,
-    Transfer, Transport,
+    BargeIn, CallSettings, Dialect, FailedAnswer, Fallback, Function, Keys, MediaPlan, Recovery, Resume,
+    RtpSource, SessionSettings, Tool, Transfer, Transport,
 };
 use ari_bridge_core::time::{Duration, Instant};
 use asterisk::{Asterisk, CALLER, Request};
@@ -93,6 +94,12 @@ impl World {
                 priority: 1,
             }],
             fallback: if choices.one_in(4) { Fallback::HangUp } else { Fallback::default() },
+            recovery: Recovery {
+                resume: Resume::ALL[choices.below(3)],
+                retry_for: Duration::from_secs([20, 20, 20, 0][choices.below(4)]),
+                ..Recovery::default()
+            },
+            failed_answer: FailedAnswer::ALL[choices.below(2)],
             keys: Keys { hot: vec![('0', 0)], ..Keys::default() },
             max_call: Duration::from_secs(if choices.one_in(4) { 10 } else { 3600 }),
             session: SessionSettings {
