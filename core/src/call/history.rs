@@ -37,6 +37,8 @@ pub(super) enum Entry {
     Called { call_id: String, name: String, arguments: String },
     /// What came of it.
     Returned { call_id: String, name: String, output: String },
+    /// A turn of the caller that is given to the next session as it was heard, and not in words.
+    GivenAgain,
 }
 
 impl Entry {
@@ -46,6 +48,7 @@ impl Entry {
             Self::Told(text) | Self::Agent(text) => text,
             Self::Called { arguments, .. } => arguments,
             Self::Returned { output, .. } => output,
+            Self::GivenAgain => "",
         }
     }
 
@@ -61,11 +64,13 @@ pub(super) struct History {
     entries: VecDeque<Entry>,
     /// The number of the first of them: so many were forgotten before it.
     first: u64,
+    /// Nothing from this number on is forgotten before it was told: there is no session.
+    untold: Option<u64>,
 }
 
 impl History {
     pub(super) fn new(max_tokens: u32) -> Self {
-        Self { max_tokens: max_tokens as usize, tokens: 0, entries: VecDeque::new(), first: 0 }
+        Self { max_tokens: max_tokens as usize, tokens: 0, entries: VecDeque::new(), first: 0, untold: None }
     }
 
     /// Remembers this behind all others.
@@ -88,14 +93,20 @@ impl History {
         self.forget_oldest();
     }
 
-    /// The last turns of the caller, behind which nothing else has happened, are forgotten: their audio is given
-    /// to the next session itself.
-    pub(super) fn forget_last_turns(&mut self) {
-        while let Some(Entry::Caller { .. }) = self.entries.back() {
-            if let Some(entry) = self.entries.pop_back() {
-                self.tokens = self.tokens.saturating_sub(entry.tokens());
-            }
+    /// The caller's turns from this number on are given to the next session as they were heard, and not in words.
+    pub(super) fn give_turns_again(&mut self, from: u64) {
+        let at = usize::try_from(from.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        for entry in self.entries.iter_mut().skip(at).filter(|entry| matches!(entry, Entry::Caller { .. })) {
+            let before = entry.tokens();
+            *entry = Entry::GivenAgain;
+            self.tokens = (self.tokens + entry.tokens()).saturating_sub(before);
         }
+    }
+
+    /// Whether there is a session, which is told of everything when it happens.
+    pub(super) fn has_session(&mut self, has_session: bool) {
+        self.untold = (!has_session).then(|| self.end());
+        self.forget_oldest();
     }
 
     /// The number behind the last entry.
@@ -112,6 +123,9 @@ impl History {
 
     fn forget_oldest(&mut self) {
         while self.tokens > self.max_tokens || self.entries.len() > MAX_ENTRIES {
+            if self.untold.is_some_and(|untold| untold <= self.first) {
+                return;
+            }
             let Some(entry) = self.entries.pop_front() else { return };
             self.tokens = self.tokens.saturating_sub(entry.tokens());
             self.first += 1;
@@ -176,11 +190,25 @@ mod tests {
     #[test]
     fn turns_whose_audio_is_given_again_are_not_told_too() {
         let mut history = History::new(1000);
-        history.push(agent("Hello."));
         history.push(caller("u1"));
+        history.push(agent("Hello."));
+        let from = history.end();
         history.push(caller("u2"));
-        history.forget_last_turns();
-        assert_eq!(texts(&history), ["Hello."]);
-        assert_eq!(history.tokens, 7);
+        history.push(agent("Good day."));
+        history.give_turns_again(from);
+        assert_eq!(texts(&history), [NOT_WRITTEN_DOWN, "Hello.", "", "Good day."]);
+        history.give_turns_again(u64::MAX);
+    }
+
+    #[test]
+    fn what_happens_without_a_session_is_kept_until_there_is_one_whatever_it_costs() {
+        let mut history = History::new(0);
+        history.push(agent("Hello."));
+        history.has_session(false);
+        history.push(Entry::Told("40".into()));
+        history.push(agent("Hm."));
+        assert_eq!((texts(&history), history.end()), (vec!["40", "Hm."], 3));
+        history.has_session(true);
+        assert_eq!(history.at(0), None);
     }
 }

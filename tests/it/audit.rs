@@ -1,0 +1,549 @@
+//! What was found by somebody who wanted to break the way in which a call outlives its Realtime session.
+
+use ari_bridge_core::call::{EndReason, IoFault};
+use ari_bridge_core::id::LinkId;
+use ari_bridge_core::observe::{Observation, Recovery};
+use ari_bridge_core::settings::{
+    self, BargeIn, CallSettings, DeadAir, DeadAirStep, Function, SessionSettings, Tool,
+};
+use ari_bridge_core::sim::asterisk::CallerState;
+use ari_bridge_core::sim::realtime::{self as server, Answer, FunctionCall, Script, Speech, two_tones};
+use ari_bridge_core::time::Duration;
+use ari_bridge_tests::scene::{Attempt, Performance, Scene, Stage};
+use ari_bridge_tests::speech::utterance;
+use serde_json::{Value, json};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+/// Somebody who is going to say `said` is answered.
+fn answered(stage: Stage, said: &[i16]) -> Scene {
+    let mut scene = Scene::new(stage);
+    scene.dial(1, said);
+    scene.run_until("answered", 4 * SECOND, |scene| scene.state(1) == Some(CallerState::Answered));
+    scene.run_for(SECOND / 5);
+    scene
+}
+
+/// The caller is answered and says something for a second.
+fn asked(stage: Stage) -> Scene {
+    let mut scene = answered(stage, &utterance(1, 1.0));
+    scene.speak(1);
+    scene
+}
+
+fn speech(words: &str) -> Answer {
+    Answer::Speech(Speech { samples: two_tones(), rate: 24_000, transcript: words.into() })
+}
+
+fn long_speech(words: &str, seconds: f64) -> Answer {
+    Answer::Speech(Speech { samples: utterance(50, seconds), rate: 16_000, transcript: words.into() })
+}
+
+fn failure() -> Answer {
+    Answer::Failure { code: "server_error".into() }
+}
+
+fn with(barge_in: BargeIn) -> CallSettings {
+    CallSettings { barge_in, volume_boost: 1.0, ..CallSettings::default() }
+}
+
+fn stage(call: CallSettings, answers: impl IntoIterator<Item = Answer>) -> Stage {
+    Stage { call, agent: Some(Box::new(Script::new(answers))), ..Stage::default() }
+}
+
+fn recoveries(scene: &Scene) -> Vec<Recovery> {
+    let told = scene.observations.iter();
+    told.filter_map(|(_, o)| if let Observation::Recovery(told) = o { Some(*told) } else { None }).collect()
+}
+
+fn steps(scene: &Scene) -> Vec<DeadAirStep> {
+    let told = recoveries(scene).into_iter();
+    told.filter_map(|told| if let Recovery::DeadAir { step } = told { Some(step) } else { None }).collect()
+}
+
+fn delivered_ms(scene: &Scene) -> u64 {
+    let told = recoveries(scene).into_iter();
+    told.map(|told| if let Recovery::Delivered { millis } = told { millis } else { 0 }).sum()
+}
+
+fn heard(scene: &Scene) -> Vec<&str> {
+    scene.said.iter().map(|said| said.text.as_str()).collect()
+}
+
+fn count(scene: &Scene, what: impl Fn(&Observation) -> bool) -> usize {
+    scene.observations.iter().filter(|(_, o)| what(o)).count()
+}
+
+fn by_user(told: &[String]) -> usize {
+    told.iter().filter(|item| item.starts_with("user")).count()
+}
+
+/// The server tells of a turn, which is an echo where there is one.
+fn forge_turn(scene: &mut Scene, item: &str) {
+    scene.forge_message(br#"{"type":"input_audio_buffer.speech_started"}"#);
+    scene.run_for(300 * MS);
+    let stopped = json!({ "type": "input_audio_buffer.speech_stopped", "item_id": item });
+    scene.forge_message(stopped.to_string().as_bytes());
+    let committed = json!({ "type": "input_audio_buffer.committed", "item_id": item });
+    scene.forge_message(committed.to_string().as_bytes());
+}
+
+fn turns_over(scene: &Scene) -> usize {
+    count(scene, |o| *o == Observation::SpeechStopped)
+}
+
+/// A function that takes so long and returns this.
+fn function(after: Duration, body: &'static str, call: CallSettings) -> Stage {
+    let function = Function {
+        name: "look_up".into(),
+        description: "Looks something up".into(),
+        parameters: json!({ "type": "object" }),
+    };
+    let session = SessionSettings { tools: vec![Tool::Function(function)], ..call.session.clone() };
+    Stage {
+        call: CallSettings { session, volume_boost: 1.0, ..call },
+        functions: vec![Performance { name: "look_up", after, reply: Ok((200, body)) }],
+        ..Stage::default()
+    }
+}
+
+fn calls(preamble: Option<&str>) -> Answer {
+    let call = FunctionCall { name: "look_up".into(), arguments: r#"{"what":"bread"}"#.into() };
+    let speech =
+        preamble.map(|words| Speech { samples: two_tones(), rate: 24_000, transcript: words.into() });
+    Answer::Calls { speech, calls: vec![call] }
+}
+
+fn unreachable_for(seconds: u64) -> Attempt {
+    Attempt::Http { status: 503, retry_after: Some(Duration::from_secs(seconds)), body: "" }
+}
+
+fn expiring(seconds: u64) -> Stage {
+    let server =
+        server::Settings { session_limit: Duration::from_secs(seconds), ..server::Settings::default() };
+    Stage { server, ..Stage::default() }
+}
+
+// Who sits in silence.
+
+#[test]
+fn silence_1_an_echo_does_not_cost_the_caller_the_rest_of_an_answer_that_was_cut_off() {
+    let mut scene =
+        asked(stage(with(BargeIn::Guarded), [long_speech("We open at nine and close at five.", 8.0)]));
+    scene.next_attempts([Attempt::agent(Script::new([speech("Close at five.")]))]);
+    scene.run_for(3_100 * MS);
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(SECOND / 2);
+    assert_eq!(scene.sessions(), 2);
+    // What is still heard of the agent comes back over the line.
+    forge_turn(&mut scene, "echo");
+    assert!(scene.said.is_empty(), "the agent is still heard");
+    scene.run_for(10 * SECOND);
+    assert!(scene.saw(|o| *o == Observation::EchoIgnored));
+    assert_eq!(heard(&scene).last(), Some(&"Close at five."), "{:#?}", scene.told());
+}
+
+#[test]
+fn silence_2_the_echo_of_a_prompt_does_not_end_the_waiting() {
+    let mut scene = asked(stage(with(BargeIn::Guarded), []));
+    scene.run_for(1_300 * MS);
+    scene.realtime_falls_silent();
+    scene.forge_message(br#"{"type":"input_audio_buffer.committed","item_id":"turn"}"#);
+    let is_filler = |scene: &Scene| steps(scene) == [DeadAirStep::Filler];
+    scene.run_until("a tone is heard", 8 * SECOND, is_filler);
+    scene.run_for(60 * MS);
+    forge_turn(&mut scene, "echo");
+    scene.run_for(7 * SECOND);
+    assert!(scene.saw(|o| *o == Observation::EchoIgnored), "{:#?}", scene.told());
+    assert!(steps(&scene).len() > 1, "nobody waits any more: {:#?}", scene.told());
+}
+
+#[test]
+fn silence_3_a_caller_who_spoke_while_the_agent_was_heard_is_waiting_when_it_has_ended() {
+    let call = with(BargeIn::Off);
+    let mut scene = asked(stage(call, [long_speech("A long story.", 8.0), Answer::Nothing]));
+    scene.run_for(4 * SECOND);
+    scene.speak(1);
+    scene.run_until("the turn is over", 4 * SECOND, |scene| turns_over(scene) == 2);
+    scene.run_until("the agent has ended", 9 * SECOND, |scene| scene.said.len() == 1);
+    assert!(!scene.saw(|o| *o == Observation::EchoIgnored), "{:#?}", scene.told());
+    scene.run_for(7 * SECOND);
+    assert!(!steps(&scene).is_empty(), "{:#?}", scene.told());
+}
+
+#[test]
+fn silence_4_who_was_told_to_wait_a_moment_for_a_function_is_waiting() {
+    let answers = [calls(Some("One moment.")), Answer::Nothing];
+    let mut scene = asked(Stage {
+        agent: Some(Box::new(Script::new(answers))),
+        ..function(SECOND, r#"{"price":3}"#, with(BargeIn::On))
+    });
+    scene.run_until("it is performed", 6 * SECOND, |scene| !scene.performed.is_empty());
+    scene.run_for(10 * SECOND);
+    assert_eq!(heard(&scene), ["One moment."]);
+    assert!(!steps(&scene).is_empty(), "{:#?}", scene.told());
+}
+
+#[test]
+fn silence_5_a_turn_that_has_ended_and_never_becomes_an_item_is_dead_air() {
+    let mut scene = answered(Stage::default(), &[]);
+    scene.realtime_falls_silent();
+    scene.forge_message(br#"{"type":"input_audio_buffer.speech_started"}"#);
+    scene.run_for(SECOND);
+    scene.forge_message(br#"{"type":"input_audio_buffer.speech_stopped","item_id":"turn"}"#);
+    scene.run_for(8 * SECOND);
+    assert!(!steps(&scene).is_empty(), "{:#?}", scene.told());
+}
+
+#[test]
+fn silence_6_a_greeting_that_is_asked_for_and_never_begun_is_asked_for_again() {
+    let session = SessionSettings { greeting: Some("Good day.".into()), ..SessionSettings::default() };
+    let call = CallSettings { session, ..with(BargeIn::On) };
+    let mut scene = answered(stage(call, [Answer::Nothing, speech("Good day.")]), &[]);
+    scene.run_for(40 * SECOND);
+    assert_eq!(heard(&scene), ["Good day."], "{:#?}", scene.told());
+}
+
+#[test]
+fn silence_7_dead_air_does_not_end_a_call_whose_session_is_still_being_replaced() {
+    let recovery = settings::Recovery { retry_for: 60 * SECOND, ..settings::Recovery::default() };
+    let call = CallSettings { recovery, ..with(BargeIn::On) };
+    let mut scene = asked(Stage { call, ..Stage::default() });
+    scene.run_until("the turn is over", 3 * SECOND, |scene| turns_over(scene) == 1);
+    scene.run_for(5 * MS);
+    scene.realtime_becomes(|| Attempt::http(503));
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(30 * SECOND);
+    assert_eq!(scene.calls(), 1, "{:#?}", scene.told());
+}
+
+#[test]
+fn silence_8_what_is_lost_in_a_long_outage_is_told_in_a_few_lines() {
+    let recovery = settings::Recovery { retry_for: 60 * SECOND, ..settings::Recovery::default() };
+    let call = CallSettings { recovery, ..with(BargeIn::On) };
+    let mut scene = answered(Stage { call, ..Stage::default() }, &[]);
+    scene.realtime_becomes(|| Attempt::http(503));
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(50 * SECOND);
+    let lines = count(&scene, |o| matches!(o, Observation::Recovery(Recovery::Dropped { .. })));
+    assert!(lines < 50, "{lines} lines");
+}
+
+// What is heard twice, or never.
+
+#[test]
+fn heard_1_what_still_comes_of_an_answer_that_was_given_up_in_the_dead_air_is_not_heard() {
+    let mut scene = asked(stage(with(BargeIn::On), [Answer::Nothing]));
+    scene.run_for(1_300 * MS);
+    scene.realtime_falls_silent();
+    scene.forge_message(br#"{"type":"input_audio_buffer.committed","item_id":"turn"}"#);
+    scene
+        .forge_message(br#"{"type":"response.created","response":{"id":"resp_old","status":"in_progress"}}"#);
+    scene.run_until("it is asked again", 15 * SECOND, |scene| steps(scene).contains(&DeadAirStep::Ask));
+    let silence = "A".repeat(12_800);
+    let late = json!({
+        "type": "response.output_audio.delta", "response_id": "resp_old", "item_id": "item_old",
+        "output_index": 0, "content_index": 0, "delta": silence,
+    });
+    scene.forge_message(late.to_string().as_bytes());
+    scene.run_for(SECOND);
+    scene.hang_up(1);
+    scene.run_for(SECOND);
+    assert!(!scene.said.iter().any(|said| said.item_id == "item_old"), "{:?}", scene.said);
+}
+
+#[test]
+fn heard_2_a_turn_that_dead_air_asked_about_in_an_outage_is_answered_once() {
+    let mut scene = asked(Stage { server_lag: 800 * MS, ..Stage::default() });
+    scene.run_until("the turn is over", 6 * SECOND, |scene| turns_over(scene) == 1);
+    scene.run_for(5 * MS);
+    scene.next_attempts([unreachable_for(12)]);
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(25 * SECOND);
+    assert!(steps(&scene).contains(&DeadAirStep::Ask), "{:#?}", scene.told());
+    assert_eq!(heard(&scene).len(), 1, "{:?} {:#?}", scene.said, scene.told());
+}
+
+#[test]
+fn heard_3_what_was_said_in_an_outage_is_no_echo_of_the_tone_that_is_heard_when_it_is_delivered() {
+    for barge_in in [BargeIn::Guarded, BargeIn::Off] {
+        for wait_ms in (6_000..7_000).step_by(50) {
+            let mut scene = answered(Stage { call: with(barge_in), ..Stage::default() }, &utterance(1, 1.0));
+            let wait = Duration::from_millis(wait_ms);
+            scene.next_attempts([Attempt::Http { status: 503, retry_after: Some(wait), body: "" }]);
+            scene.cut_realtime(IoFault::Reset);
+            scene.run_for(400 * MS);
+            scene.speak(1);
+            scene.run_for(14 * SECOND);
+            assert_eq!(heard(&scene).len(), 1, "{barge_in:?}, back after {wait_ms}: {:#?}", scene.told());
+        }
+    }
+}
+
+#[test]
+fn heard_4_a_question_of_whose_answer_no_word_was_heard_is_heard_by_the_next_session() {
+    let mut scene = asked(stage(with(BargeIn::On), [long_speech("We open at nine and close at five.", 4.0)]));
+    scene.next_attempts([Attempt::agent(Script::new([speech("At nine.")]))]);
+    scene.run_until("the first packet", 4 * SECOND, |scene| {
+        scene.saw(|o| matches!(o, Observation::FirstAudio(_)))
+    });
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(6 * SECOND);
+    let told = scene.told_on(LinkId(2));
+    let is_begun = told.iter().any(|item| item.starts_with("assistant"));
+    panic!("{told:?} {:?} {} {:#?}", scene.said, delivered_ms(&scene), scene.told());
+    assert!(
+        is_begun || delivered_ms(&scene) > 1_000,
+        "nobody knows the question: {told:?} {:#?}",
+        scene.told()
+    );
+}
+
+#[test]
+fn heard_5_an_answer_that_a_key_has_cut_off_is_not_gone_on_with() {
+    let mut scene = asked(stage(with(BargeIn::On), [long_speech("A long story.", 8.0)]));
+    scene.next_attempts([Attempt::agent(Script::new([speech("Yes?"), speech("Yes?")]))]);
+    scene.run_for(3_100 * MS);
+    scene.realtime_falls_silent();
+    scene.press(1, "1");
+    assert!(scene.saw(|o| matches!(o, Observation::BargeIn { .. })));
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(10 * SECOND);
+    let created = scene.sent_on(LinkId(2));
+    let goes_on = created.iter().any(|event| event.to_string().contains("Go on from exactly there"));
+    assert!(!goes_on, "{:#?}", scene.told());
+}
+
+#[test]
+fn heard_6_a_goodbye_that_has_come_whole_is_heard_to_its_end_although_the_session_breaks() {
+    let call = CallSettings { max_call: 24 * SECOND, ..with(BargeIn::On) };
+    let mut scene = answered(stage(call, [long_speech("Your time is up. Goodbye.", 4.0)]), &[]);
+    scene.run_until("it has come", 22 * SECOND, |scene| {
+        scene.saw(|o| matches!(o, Observation::ResponseDone { .. }))
+    });
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(6 * SECOND);
+    assert_eq!(scene.outcomes[0].ended, EndReason::MaxDuration);
+    assert!(scene.said[0].heard_ms > 3_900, "{:?}", scene.said);
+}
+
+#[test]
+fn heard_7_a_session_is_not_left_between_the_end_of_a_turn_and_its_answer() {
+    let said = utterance(1, 2.0);
+    let mut scene = answered(Stage { server_lag: 50 * MS, ..expiring(36) }, &said);
+    // The next session is opened in second 27.
+    scene.run_for(26_000 * MS);
+    scene.speak(1);
+    scene.run_for(8 * SECOND);
+    assert_eq!(scene.sessions(), 2, "{:#?}", scene.told());
+    assert_eq!(heard(&scene).len(), 1);
+    assert_eq!(delivered_ms(&scene), 0, "the turn was given to both: {:#?}", scene.told());
+}
+
+#[test]
+fn heard_8_who_begins_to_speak_in_the_moment_of_a_renewal_is_heard_from_the_first_syllable() {
+    let said = utterance(1, 2.0);
+    let mut lost = Vec::new();
+    for before_ms in (0..=700).step_by(50) {
+        let mut scene = answered(Stage { server_lag: 200 * MS, ..expiring(36) }, &said);
+        scene.run_until("the renewal begins", 36 * SECOND, |scene| scene.attempts() == 2);
+        let mut again = answered(Stage { server_lag: 200 * MS, ..expiring(36) }, &said);
+        let renewed = |scene: &Scene| scene.links_open() == [LinkId(2)];
+        let mut lasts = Duration::ZERO;
+        while !renewed(&scene) {
+            scene.run_for(10 * MS);
+            lasts += 10 * MS;
+        }
+        again.run_until("the renewal begins", 36 * SECOND, |scene| scene.attempts() == 2);
+        again.run_for(lasts.saturating_sub(Duration::from_millis(before_ms)));
+        again.speak(1);
+        again.run_for(8 * SECOND);
+        let heard: u64 = again.said.iter().map(|said| said.heard_ms).sum();
+        lost.push((before_ms, heard));
+    }
+    // Two seconds and what the server takes for their end.
+    assert!(lost.iter().all(|(_, heard)| *heard >= 2_500), "{lost:?}");
+}
+
+// What the next session is told.
+
+#[test]
+fn told_1_a_turn_without_an_answer_is_told_when_its_audio_is_not_kept_any_more() {
+    let mut scene = asked(stage(with(BargeIn::On), [failure(), failure()]));
+    scene.run_for(40 * SECOND);
+    assert!(recoveries(&scene).contains(&Recovery::AnswerGivenUp));
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(3 * SECOND);
+    assert_eq!(by_user(&scene.told_on(LinkId(2))), 1, "{:#?}", scene.told());
+}
+
+#[test]
+fn told_2_a_turn_whose_audio_is_given_again_is_not_told_because_the_agent_has_ended_behind_it() {
+    let call = with(BargeIn::Off);
+    let mut scene = asked(stage(call, [long_speech("A long story.", 8.0), Answer::Nothing]));
+    scene.run_for(4 * SECOND);
+    scene.speak(1);
+    scene.run_until("the turn is over", 4 * SECOND, |scene| turns_over(scene) == 2);
+    scene.run_until("the agent has ended", 9 * SECOND, |scene| scene.said.len() == 1);
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(3 * SECOND);
+    assert!(delivered_ms(&scene) > 1_000, "{:#?}", scene.told());
+    let told = scene.told_on(LinkId(2));
+    assert_eq!(by_user(&told), 1, "{told:?}");
+}
+
+#[test]
+fn told_3_nor_because_keys_came_behind_it() {
+    let mut scene = asked(stage(with(BargeIn::On), [Answer::Nothing]));
+    scene.run_until("the turn is over", 4 * SECOND, |scene| turns_over(scene) == 1);
+    scene.run_for(5 * MS);
+    scene.realtime_falls_silent();
+    scene.press(1, "12#");
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(3 * SECOND);
+    assert!(delivered_ms(&scene) > 1_000, "{:#?}", scene.told());
+    let told = scene.told_on(LinkId(2));
+    assert_eq!(by_user(&told), 1, "{told:?}");
+}
+
+#[test]
+fn told_4_keys_stand_behind_the_sentence_that_was_said_before_them() {
+    let mut scene = asked(stage(with(BargeIn::On), [Answer::Nothing]));
+    scene.run_until("the turn is over", 4 * SECOND, |scene| turns_over(scene) == 1);
+    scene.run_for(5 * MS);
+    scene.next_attempts([unreachable_for(3)]);
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(SECOND / 2);
+    scene.press(1, "40#");
+    scene.run_for(8 * SECOND);
+    let conversation = scene.conversation_on(LinkId(3));
+    let keyed = conversation.iter().position(|item| item.contains("keyed in")).unwrap();
+    let spoken = conversation.iter().position(|item| item.starts_with("user") && !item.contains("keyed in"));
+    assert!(spoken.is_some_and(|spoken| spoken < keyed), "{conversation:?}");
+}
+
+#[test]
+fn told_5_an_answer_is_not_asked_for_while_the_function_is_under_way() {
+    let mut scene = asked(Stage {
+        agent: Some(Box::new(Script::new([calls(None)]))),
+        ..function(4 * SECOND, r#"{"price":3}"#, with(BargeIn::On))
+    });
+    scene.run_until("it is performed", 4 * SECOND, |scene| !scene.performed.is_empty());
+    let answers = [speech("Three euros."), speech("Once more.")];
+    scene.next_attempts([Attempt::agent(Script::new(answers))]);
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(12 * SECOND);
+    let sent = scene.sent_on(LinkId(2));
+    let at = |what: &dyn Fn(&Value) -> bool| sent.iter().position(what);
+    let output = at(&|event| event["item"]["type"] == "function_call_output").unwrap();
+    let create = at(&|event| event["type"] == "response.create").unwrap();
+    assert!(output < create, "{sent:#?}");
+    assert_eq!(heard(&scene), ["Three euros."]);
+}
+
+#[test]
+fn told_6_a_long_result_does_not_wipe_out_the_conversation() {
+    let body: &'static str = Box::leak("bread ".repeat(5_000).into_boxed_str());
+    let mut scene = asked(Stage {
+        agent: Some(Box::new(Script::new([speech("Good day."), calls(None)]))),
+        ..function(2 * SECOND, body, with(BargeIn::On))
+    });
+    scene.run_for(5 * SECOND);
+    scene.speak(1);
+    scene.run_until("it is performed", 6 * SECOND, |scene| !scene.performed.is_empty());
+    scene.next_attempts([unreachable_for(4), Attempt::agent(Script::new([speech("Three euros.")]))]);
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(10 * SECOND);
+    let told = scene.told_on(LinkId(3));
+    assert!(told.iter().any(|item| item.starts_with("output: bread")), "{told:?}");
+    assert!(told.iter().any(|item| item == "assistant: Good day."), "{told:?}");
+}
+
+#[test]
+fn told_7_who_wants_no_history_is_still_told_what_waits_for_an_answer() {
+    let recovery = settings::Recovery { history_tokens: 0, ..settings::Recovery::default() };
+    let call = CallSettings { recovery, ..with(BargeIn::On) };
+    let mut scene = asked(Stage {
+        agent: Some(Box::new(Script::new([calls(None)]))),
+        ..function(2 * SECOND, r#"{"price":3}"#, call)
+    });
+    scene.run_until("it is performed", 6 * SECOND, |scene| !scene.performed.is_empty());
+    scene.next_attempts([unreachable_for(4), Attempt::agent(Script::new([speech("Three euros.")]))]);
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(SECOND / 2);
+    scene.press(1, "40#");
+    scene.run_for(10 * SECOND);
+    let told = scene.told_on(LinkId(3)).join("\n");
+    assert!(told.contains("keyed in on the telephone: 40") && told.contains(r#"{"price":3}"#), "{told}");
+}
+
+#[test]
+fn told_8_turns_before_the_one_that_is_heard_again_are_told_also_where_no_words_of_the_agent_are_known() {
+    let answers = [speech(""), speech(""), Answer::Nothing];
+    let mut scene = asked(stage(with(BargeIn::On), answers));
+    for _ in 0..2 {
+        scene.run_for(5 * SECOND);
+        scene.speak(1);
+    }
+    scene.run_for(3 * SECOND);
+    assert_eq!(turns_over(&scene), 3);
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(3 * SECOND);
+    let told = scene.told_on(LinkId(2));
+    assert_eq!(by_user(&told), 2, "{told:?}");
+}
+
+#[test]
+fn told_9_all_that_was_said_is_told_at_a_renewal_also_where_no_words_of_the_agent_are_known() {
+    const TURNS: usize = 14;
+    let mut scene = answered(
+        Stage { agent: Some(Box::new(Script::new((0..TURNS).map(|_| speech(""))))), ..expiring(100) },
+        &utterance(1, 0.8),
+    );
+    for _ in 0..TURNS {
+        scene.speak(1);
+        scene.run_for(4_500 * MS);
+    }
+    assert_eq!((turns_over(&scene), scene.sessions()), (TURNS, 1), "{:#?}", scene.told());
+    scene.run_until("it is renewed", 100 * SECOND, |scene| scene.links_open() == [LinkId(2)]);
+    assert_eq!(by_user(&scene.told_on(LinkId(2))), TURNS);
+}
+
+#[test]
+fn told_10_a_call_of_the_same_name_in_another_session_is_another_call() {
+    let stage =
+        Stage { agent: Some(Box::new(Script::new([]))), ..function(MS, r#"{"price":3}"#, with(BargeIn::On)) };
+    let mut scene = answered(stage, &[]);
+    let call = br#"{"type":"response.output_item.done","response_id":"r","output_index":0,"item":{"id":"i",
+        "type":"function_call","status":"completed","call_id":"call_1","name":"look_up","arguments":"{}"}}"#;
+    scene.forge_message(call);
+    scene.run_for(SECOND);
+    scene.cut_realtime(IoFault::Reset);
+    scene.run_for(SECOND);
+    scene.forge_message(call);
+    scene.run_for(SECOND);
+    assert_eq!((scene.sessions(), scene.performed.len()), (2, 2), "{:#?}", scene.told());
+}
+
+#[test]
+fn told_11_an_answer_whose_end_is_told_twice_is_paid_once() {
+    let mut scene = answered(Stage::default(), &[]);
+    let done = br#"{"type":"response.done","response":{"id":"resp_1","status":"completed","usage":
+        {"total_tokens":30,"input_tokens":10,"output_tokens":20,"input_token_details":{"text_tokens":10},
+        "output_token_details":{"text_tokens":20}}}}"#;
+    scene.forge_message(done);
+    scene.forge_message(done);
+    scene.run_for(SECOND);
+    assert_eq!(count(&scene, |o| matches!(o, Observation::Used { .. })), 1);
+}
+
+#[test]
+fn told_12_without_patience_dead_air_does_not_end_in_a_reconnect_that_is_not_allowed() {
+    let recovery = settings::Recovery { retry_for: Duration::ZERO, ..settings::Recovery::default() };
+    let dead_air = DeadAir { after: Some(2 * SECOND), ..DeadAir::default() };
+    let call = CallSettings { recovery, dead_air, ..with(BargeIn::On) };
+    let mut scene = asked(stage(call, [Answer::Nothing, Answer::Nothing]));
+    scene.run_for(15 * SECOND);
+    assert_eq!(scene.outcomes[0].ended, EndReason::DeadAir, "{:#?}", scene.told());
+}
