@@ -210,6 +210,27 @@ fn when_no_session_can_be_had_within_the_time_the_caller_hears_so_and_goes_on_in
 }
 
 #[test]
+fn what_is_lost_of_the_caller_in_a_long_outage_is_told_once_and_in_all() {
+    for is_back in [true, false] {
+        let recovery = settings::Recovery { retry_for: 30 * SECOND, ..settings::Recovery::default() };
+        let call = CallSettings { recovery, ..CallSettings::default() };
+        let mut scene = answered(Stage { call, ..Stage::default() }, &[]);
+        scene.realtime_becomes(|| Attempt::http(503));
+        scene.cut_realtime(IoFault::Reset);
+        scene.run_for(24 * SECOND);
+        if is_back {
+            scene.realtime_becomes(|| Attempt::Serve);
+        }
+        scene.run_for(9 * SECOND);
+        assert_eq!(scene.sessions(), if is_back { 2 } else { 1 }, "{:#?}", scene.told());
+        // Twenty seconds are kept, and the server may be back, or given up, up to eight seconds after the rest.
+        let lost = |told: &Recovery| matches!(told, Recovery::Dropped { millis: 4_000..=12_100 });
+        assert_eq!(count(&scene, lost), 1, "{:#?}", scene.told());
+        assert_eq!(count(&scene, |told| matches!(told, Recovery::Dropped { .. })), 1);
+    }
+}
+
+#[test]
 fn without_patience_a_call_ends_with_its_session() {
     let recovery = settings::Recovery { retry_for: Duration::ZERO, ..settings::Recovery::default() };
     let call = CallSettings { recovery, ..CallSettings::default() };

@@ -189,10 +189,6 @@ impl Talk {
         if let Some(live) = self.live.as_mut().filter(|_| is_voice) {
             live.was_given_voice(audio.len() as u64 * PTIME_MS / frame_bytes.max(1) as u64);
         }
-        let millis = self.kept.take_lost_ms();
-        if millis > 0 {
-            out.observe(Observation::Recovery(observe::Recovery::Dropped { millis }));
-        }
     }
 
     fn give(&mut self, audio: &[u8], out: &mut Actions) {

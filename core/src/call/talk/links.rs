@@ -436,6 +436,7 @@ impl Talk {
         if let Some(told) = told {
             out.observe(Observation::Recovery(told));
         }
+        self.tell_lost(out);
         let millis = self.kept.waiting_ms();
         if millis > 0 {
             out.observe(Observation::Recovery(observe::Recovery::Delivered { millis }));
@@ -525,9 +526,18 @@ impl Talk {
         out.observe(Observation::RealtimeDown { code, close: None, http_status: None, fault });
     }
 
+    /// Tells how much of the caller no session will hear: in one line, whatever the length of the outage.
+    fn tell_lost(&mut self, out: &mut Actions) {
+        let millis = self.kept.take_lost_ms();
+        if millis > 0 {
+            out.observe(Observation::Recovery(observe::Recovery::Dropped { millis }));
+        }
+    }
+
     /// Closes all sockets.
     pub(in crate::call) fn close(&mut self, out: &mut Actions) {
         self.is_closed = true;
+        self.tell_lost(out);
         for session in [self.live.take(), self.coming.take()].into_iter().flatten() {
             out.push(Action::CloseRealtime { link: session.link, code: 1000 });
         }
