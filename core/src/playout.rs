@@ -74,6 +74,8 @@ struct Item {
     cut: bool,
     done: bool,
     text_done: bool,
+    /// Whether nothing more comes of it, complete or not: its session is over.
+    ended: bool,
     /// Whether [`Playout::next_said`] has given it.
     told: bool,
     transcript: Transcript,
@@ -149,6 +151,7 @@ impl Item {
             cut: false,
             done: false,
             text_done: false,
+            ended: false,
             told: false,
             transcript: Transcript::default(),
         }
@@ -276,7 +279,7 @@ impl Playout {
     pub fn session_ends(&mut self) {
         for item in self.items.iter_mut().filter(|item| item.source == Source::Session) {
             item.source = Source::Former;
-            (item.done, item.text_done) = (true, true);
+            item.ended = true;
         }
         self.muted = Names::default();
         self.retired = Names::default();
@@ -368,7 +371,8 @@ impl Playout {
         let samples_per_ms = self.samples_per_ms();
         let begun = self.items.iter_mut().take(last_begun + 1).enumerate();
         let is_heard = |at: usize, item: &Item| {
-            let is_sent = item.queued == 0 && (item.done && item.text_done || at < last_begun);
+            let is_over_by_itself = item.ended || item.done && item.text_done;
+            let is_sent = item.queued == 0 && (is_over_by_itself || at < last_begun);
             !item.told && item.sent > 0 && (is_sent || is_over)
         };
         let (at, item) = begun.into_iter().find(|(at, item)| is_heard(*at, item))?;
@@ -461,7 +465,7 @@ impl Playout {
     /// Whether nothing more comes of the newest item.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.items.back().is_some_and(|item| item.done)
+        self.items.back().is_some_and(|item| item.done || item.ended)
     }
 
     /// Whether the item was interrupted, as far as is remembered.

@@ -283,6 +283,11 @@ impl Answers {
         self.is_cut_short = false;
     }
 
+    /// Whether the end of this answer was told before.
+    pub(super) fn has_ended(&self, response_id: &str) -> bool {
+        !response_id.is_empty() && self.ended == response_id
+    }
+
     /// Whether the one that is being made was asked for with this purpose.
     pub(super) fn makes(&self, purpose: Purpose) -> bool {
         self.is_active && self.purpose == Some(purpose)
@@ -360,8 +365,9 @@ impl Answers {
     /// was heard and it `resumes`, to go on with that is.
     pub(super) fn session_ends(&mut self, resumes: bool) {
         let purpose = if self.is_active { self.purpose } else { self.asked.map(|asked| asked.purpose) };
+        let is_wanted = !self.is_muted(&self.response);
         let was_heard = self.is_active && self.has_spoken;
-        let was_cut = self.is_active && self.is_cut_short;
+        let was_cut = self.is_active && self.is_cut_short && is_wanted;
         if was_heard {
             if was_cut && resumes {
                 self.wanted.get_or_insert(Purpose::Resume);
@@ -372,6 +378,7 @@ impl Answers {
             self.owe(Debt::Turn, 0, true);
         }
         self.start_over();
+        self.muted.clear();
         self.repeats_numbers = false;
         for owed in &mut self.owed {
             *owed = Owed { number: 0, is_known: true, is_in_doubt: false, tries: 0, ..*owed };
@@ -382,7 +389,7 @@ impl Answers {
     pub(super) fn start_over(&mut self) {
         (self.is_active, self.has_spoken, self.is_cut_short) = (false, false, false);
         (self.purpose, self.asked, self.expected_ms) = (None, None, None);
-        for name in [&mut self.response, &mut self.ended, &mut self.muted] {
+        for name in [&mut self.response, &mut self.ended] {
             name.clear();
         }
     }

@@ -74,6 +74,11 @@ impl Kept {
         self.given = self.given.saturating_sub(bytes);
     }
 
+    /// How far back what was given can be given again, in milliseconds.
+    pub(super) fn reaches_back_ms(&self) -> u64 {
+        (self.given / self.bytes_per_ms.max(1)) as u64
+    }
+
     /// How much waits, in milliseconds.
     pub(super) fn waiting_ms(&self) -> u64 {
         (self.ring.len().saturating_sub(self.given) / self.bytes_per_ms.max(1)) as u64

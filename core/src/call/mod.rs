@@ -273,7 +273,12 @@ impl Call {
 
     /// Whether nobody speaks and nothing is under way.
     fn is_pause(&self) -> bool {
-        !self.voice.is_playing() && !self.talk.is_busy() && !self.tools.is_busy() && !self.keys.is_busy()
+        !self.voice.is_playing()
+            && !self.voice.caller_was_loud()
+            && !self.talk.is_busy()
+            && !self.talk.is_in_a_turn()
+            && !self.tools.is_busy()
+            && !self.keys.is_busy()
     }
 
     /// Does whatever can be done now, on the way in or on the way out.
@@ -319,7 +324,10 @@ impl Call {
         let brief = self.tools.brief(&self.settings.session);
         self.talk.ask_silent_server(now, brief, out);
         // One in a step: several wait only where the caller has keyed them in while speaking.
-        if let Some(keys) = self.keys.take(self.talk.caller_speaks_since()) {
+        // What was said before them comes first, also where it is heard once more.
+        let keys =
+            if self.talk.is_catching_up() { None } else { self.keys.take(self.talk.caller_speaks_since()) };
+        if let Some(keys) = keys {
             out.observe(Observation::KeyedIn { keys: keys.len() });
             let record = Record::CallerKeyed { keys: out.put(keys.as_bytes()) };
             out.push(Action::Record(record));

@@ -92,11 +92,13 @@ impl Call {
         }
         let turnover = self.talk.session_time_out(now, &self.settings.session, out)?;
         self.session_changed(now, turnover, out);
-        if let Some(step) = self.dead_air.time_out(now, self.tools.is_busy()) {
+        let is_busy = self.tools.is_busy() || !self.talk.is_ready();
+        if let Some(step) = self.dead_air.time_out(now, is_busy) {
             out.observe(Observation::Recovery(observe::Recovery::DeadAir { step }));
             match step {
                 DeadAirStep::Filler => self.filler.begin(now),
                 DeadAirStep::Ask => self.talk.ask_again(out),
+                DeadAirStep::Reconnect if self.settings.recovery.retry_for.is_zero() => {}
                 DeadAirStep::Reconnect => self.change_session(now, Verdict::Retry, out)?,
                 DeadAirStep::Fallback => return Err(EndReason::DeadAir),
             }
@@ -112,7 +114,7 @@ impl Call {
     pub(super) fn note_waiting(&mut self, now: Instant) {
         let agent_is_heard = self.voice.agent_is_heard();
         let is_over = self.talk.is_saying_goodbye() || self.tools.leaving().is_some() || self.line.is_held();
-        let is_waited_for = self.talk.is_waited_for(agent_is_heard) && !is_over;
+        let is_waited_for = self.talk.is_waited_for() && !agent_is_heard && !is_over;
         let has_session = self.talk.is_ready();
         self.dead_air.note(now, is_waited_for, agent_is_heard);
         if is_over || agent_is_heard || (has_session && !is_waited_for) {

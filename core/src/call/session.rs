@@ -207,23 +207,21 @@ impl Session {
         self.calls.iter().any(|known| known == call_id)
     }
 
-    /// Whether there is something of the history that it was not told. Turns of the caller behind which nothing has
-    /// happened are still being answered, and are told only when the others are, `with_last_turns`.
-    pub(super) fn has_news(&self, history: &History, with_last_turns: bool) -> bool {
-        self.told < limit(history, with_last_turns)
+    /// Whether there is something of the history before this number that it was not told.
+    pub(super) fn has_news(&self, history: &History, before: u64) -> bool {
+        self.told < before.min(history.end())
     }
 
-    /// Tells it the next part of the history, a bounded one, by `send`.
+    /// Tells it the next part of the history before this number, a bounded one, by `send`.
     pub(super) fn tell(
         &mut self,
         history: &History,
-        with_last_turns: bool,
+        before: u64,
         mut send: impl FnMut(LinkId, ClientEvent<'_>),
     ) {
-        let limit = limit(history, with_last_turns);
         let (mut items, mut bytes) = (0, 0);
         while items < ITEMS_AT_ONCE && bytes < BYTES_AT_ONCE {
-            let Some((number, entry)) = history.at(self.told).filter(|(number, _)| *number < limit) else {
+            let Some((number, entry)) = history.at(self.told).filter(|(number, _)| *number < before) else {
                 break;
             };
             self.told = number + 1;
@@ -233,12 +231,11 @@ impl Session {
             });
             items += 1;
         }
-        self.told = self.told.min(history.end());
     }
 
     /// Tells it one entry; `send` gets the length of its text too.
     pub(super) fn tell_one(&mut self, entry: &Entry, mut send: impl FnMut(LinkId, ClientEvent<'_>, usize)) {
-        self.items += 1;
+        self.items += u32::from(*entry != Entry::GivenAgain);
         let link = self.link;
         let mut say = |text: &str, by_agent: bool| {
             let text = shortened(text);
@@ -249,6 +246,7 @@ impl Session {
         match entry {
             Entry::Caller { text, .. } => say(text.as_deref().unwrap_or(NOT_WRITTEN_DOWN), false),
             Entry::Told(text) => say(text, false),
+            Entry::GivenAgain => {}
             Entry::Agent(text) => say(text, true),
             // JSON that was cut is none.
             Entry::Called { call_id, name, arguments } if arguments.len() == shortened(arguments).len() => {
@@ -265,18 +263,6 @@ impl Session {
             }
         }
     }
-}
-
-/// The number behind the last entry that may be told.
-fn limit(history: &History, with_last_turns: bool) -> u64 {
-    let mut end = history.end();
-    while let (false, Some(before)) = (with_last_turns, end.checked_sub(1)) {
-        match history.at(before) {
-            Some((number, Entry::Caller { .. })) if number == before => end = before,
-            _ => break,
-        }
-    }
-    end
 }
 
 #[cfg(test)]
@@ -336,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_told_the_conversation_in_small_parts_and_its_end_last() {
+    fn a_session_is_told_the_conversation_in_small_parts_and_what_is_given_again_not_at_all() {
         let mut history = History::new(100_000);
         for n in 0..20 {
             history.push(Entry::Agent(format!("answer {n}")));
@@ -345,16 +331,16 @@ mod tests {
         let mut session = session();
         let mut told = Vec::new();
         let mut steps = 0;
-        while session.has_news(&history, false) {
-            session.tell(&history, false, |_, event| told.push(format!("{event:?}")));
+        while session.has_news(&history, 20) {
+            session.tell(&history, 20, |_, event| told.push(format!("{event:?}")));
             steps += 1;
         }
         assert_eq!((told.len(), steps, session.items), (20, 2, 20));
-        assert!(session.has_news(&history, true));
-        history.forget_last_turns();
+        assert!(session.has_news(&history, u64::MAX));
+        history.give_turns_again(20);
         history.push(Entry::Agent("one more".into()));
-        session.tell(&history, true, |_, event| told.push(format!("{event:?}")));
-        assert!(told[20].contains("one more"), "what came in the place of it is told");
+        session.tell(&history, u64::MAX, |_, event| told.push(format!("{event:?}")));
+        assert!(told.len() == 21 && told[20].contains("one more"), "{told:?}");
     }
 
     #[test]
@@ -366,7 +352,7 @@ mod tests {
         history.push(Entry::Called { call_id: "c1".into(), name: "price".into(), arguments: "{}".into() });
         history.push(returned("c1"));
         let mut told = Vec::new();
-        session().tell(&history, true, |_, event| told.push(format!("{event:?}")));
+        session().tell(&history, u64::MAX, |_, event| told.push(format!("{event:?}")));
         assert!(told[0].contains("UserText") && told[0].contains("price has returned: 5"), "{told:?}");
         assert!(told[1].contains("FunctionCall") && told[2].contains("FunctionOutput"), "{told:?}");
     }

@@ -8,7 +8,7 @@ pub(super) use hearing::Heard;
 pub(super) use links::{Down, Turnover};
 
 use super::answers::{Answers, Circumstances, Debt, Failed, Purpose};
-use super::history::{Entry, History};
+use super::history::{Entry, History, shortened};
 use super::io::{Action, Actions, EndReason};
 use super::kept::{Kept, MOST_MS};
 use super::retry::Retry;
@@ -113,6 +113,12 @@ pub(super) struct Talk {
     /// The caller has been speaking, or has spoken, since so much of the caller's audio, in milliseconds, and nothing of
     /// an answer to it has come.
     unanswered_ms: Option<u64>,
+    /// The number of its first turn in the history.
+    unanswered: Option<u64>,
+    /// How much of an answer to it has come, in base64.
+    answer_bytes: usize,
+    /// Until the session has been given so much of the caller's audio, in milliseconds, what was kept is being heard.
+    catches_up_until_ms: u64,
     /// When the speech began that is being heard, or was and has not become an item, on the same clock.
     speech_ms: Option<u64>,
     /// The answer that is being made began when the caller had spoken, so it is one to that.
@@ -149,6 +155,9 @@ impl Talk {
             history: History::new(settings.recovery.history_tokens),
             kept: Kept::default(),
             unanswered_ms: None,
+            unanswered: None,
+            answer_bytes: 0,
+            catches_up_until_ms: 0,
             speech_ms: None,
             answers_turn: false,
             is_waited_for: false,
@@ -240,7 +249,7 @@ impl Talk {
             Failed::Again { wait } => observe::Recovery::AnswerAgain { wait },
             Failed::GivenUp => {
                 self.turns_given_up = self.turns_given_up.saturating_add(1);
-                self.is_waited_for = false;
+                self.turn_is_settled();
                 observe::Recovery::AnswerGivenUp
             }
         };
@@ -253,16 +262,26 @@ impl Talk {
         self.turns_given_up
     }
 
-    /// Whether the caller waits for an answer: something was said or keyed in, and nothing is heard. `agent_is_heard`
-    /// ends that.
-    pub(super) fn is_waited_for(&mut self, agent_is_heard: bool) -> bool {
-        self.is_waited_for &= !agent_is_heard;
+    /// Whether the caller waits for an answer: something was said or done, and nothing of an answer to it has come.
+    pub(super) fn is_waited_for(&self) -> bool {
         self.is_waited_for && self.caller_speaks_since().is_none()
+    }
+
+    /// Whether what was kept of the caller's audio is being given, or has just been, so that the session does not hear
+    /// what the caller says now.
+    pub(super) fn is_catching_up(&self) -> bool {
+        self.live.is_none() || self.kept.waits() || self.given_ms() < self.catches_up_until_ms
+    }
+
+    /// Whether a turn of the caller is being heard, or was and has had no answer.
+    pub(super) fn is_in_a_turn(&self) -> bool {
+        self.unanswered_ms.is_some() || self.speech_ms.is_some() || self.kept.waits()
     }
 
     /// Asks once more for an answer, whatever became of the last request.
     pub(super) fn ask_again(&mut self, out: &mut Actions) {
         self.cancel_what_is_under_way(out);
+        self.answers.mute();
         self.answers.start_over();
         self.answers.owe(Debt::Turn, self.events_sent, true);
     }
@@ -285,16 +304,28 @@ impl Talk {
         let told_ms = audio_start_ms.map(|start| start.saturating_add(self.base_ms));
         let began = told_ms.unwrap_or(given_ms).clamp(given_ms.saturating_sub(MOST_MS), given_ms);
         self.speech_ms = Some(began);
+        // What is heard now is not what was heard when this was said.
+        let interrupts = self.turns.begin(agent_is_heard && !self.is_catching_up(), told_ms, given_ms);
+        if !self.turns.may_be_echo() {
+            self.caller_speaks();
+        }
+        interrupts
+    }
+
+    /// It is the caller who speaks.
+    fn caller_speaks(&mut self) {
         self.is_waited_for = false;
         self.answers.speech_begins();
-        self.turns.begin(agent_is_heard, told_ms, given_ms)
     }
 
     /// The caller's turn has become an item.
     fn turn_is_complete(&mut self, item_id: &str) {
         // Of a turn that nobody told the beginning of, the end is known.
         let began = self.speech_ms.take().unwrap_or_else(|| self.given_ms());
+        self.caller_speaks();
         self.unanswered_ms.get_or_insert(began);
+        self.unanswered.get_or_insert(self.history.end());
+        self.answer_bytes = 0;
         self.is_waited_for = true;
         let item_id = crate::playout::bounded(item_id).to_owned();
         self.history.push(Entry::Caller { item_id, text: None });
@@ -305,11 +336,23 @@ impl Talk {
         self.history.caller_said(item_id, words);
     }
 
-    /// Something of an answer has come that is heard, or that a function is called by.
-    fn turn_is_answered(&mut self) {
+    /// So much of an answer has come, in base64, that is heard. A second of it is an answer; with less than that nobody
+    /// knows what it was to be.
+    fn turn_is_answered_by(&mut self, bytes: usize) {
         if self.answers_turn || !self.answers.is_being_made() {
-            self.unanswered_ms = None;
+            self.is_waited_for = false;
+            self.answer_bytes = self.answer_bytes.saturating_add(bytes);
+            let frames = 1000 / PTIME_MS as usize;
+            if self.answer_bytes >= self.speaks().frame_bytes() * frames / 3 * 4 {
+                self.turn_is_settled();
+            }
         }
+    }
+
+    /// The answer to the caller's turn is complete, or calls a function, or will not come.
+    fn turn_is_settled(&mut self) {
+        (self.unanswered_ms, self.unanswered) = (None, None);
+        self.is_waited_for = false;
     }
 
     /// This was heard of what the agent said in a session, or in a former one, as the words of which it is now known
@@ -334,7 +377,15 @@ impl Talk {
     /// Looks again at a turn of which it is in doubt whether it is the caller's; `was_loud` says whether the bridge
     /// itself heard a caller in the last so many milliseconds. Returns whether the agent is interrupted now.
     pub(super) fn weigh(&mut self, agent_is_heard: bool, was_loud: impl FnOnce(u32) -> bool) -> bool {
-        self.turns.weigh(agent_is_heard, was_loud, self.given_ms())
+        if self.is_catching_up() {
+            return false;
+        }
+        let was_in_doubt = self.turns.may_be_echo();
+        let interrupts = self.turns.weigh(agent_is_heard, was_loud, self.given_ms());
+        if was_in_doubt && !self.turns.may_be_echo() {
+            self.caller_speaks();
+        }
+        interrupts
     }
 
     /// Since when the caller has been speaking, in milliseconds of the audio that the server was given.
@@ -368,7 +419,7 @@ impl Talk {
         let circumstances = Circumstances {
             caller_is_busy: moment.keys_come
                 || self.turns.speaks_since(now_ms).is_some()
-                || self.kept.waits(),
+                || self.is_catching_up(),
             agent_is_heard: moment.agent_is_heard,
             waits_for_agent: moment.agent_is_heard && self.turns.wait_for_the_agent(),
             results_are_due: moment.results_are_due,
@@ -432,7 +483,7 @@ impl Talk {
         if let Some(live) = &mut self.live {
             live.knows_call(&call_id);
         }
-        self.turn_is_answered();
+        self.turn_is_settled();
         self.history.push(Entry::Called { call_id, name, arguments });
     }
 
@@ -443,7 +494,7 @@ impl Talk {
             // The one that has called it gets all of it.
             self.send(ClientEvent::FunctionOutput { call_id, output }, out);
         }
-        let [call_id, name, output] = [call_id, name, output].map(str::to_owned);
+        let [call_id, name, output] = [call_id, name, shortened(output)].map(str::to_owned);
         let number = self.remember(Entry::Returned { call_id, name, output }, knows, out);
         self.is_waited_for = true;
         self.answers.owe(Debt::Result, number, self.live.is_none());

@@ -147,6 +147,8 @@ impl CallerTurns {
     /// The session is over: of the turns that it was hearing nothing more is told.
     pub(super) fn session_ends(&mut self) {
         (self.speaks_since_ms, self.is_in_doubt, self.echo) = (None, false, None);
+        // Of what was heard last, what comes next is no echo: it is an earlier part of the call, or a later one.
+        self.last_heard_ms = None;
         self.committed.clear();
     }
 

@@ -17,6 +17,9 @@ use core::net::SocketAddr;
 /// server that sends items of a few samples, and waits for the next step.
 const MAX_RECORDS: usize = 4;
 
+/// A pause has lasted so long at least, in milliseconds.
+const RECENT_MS: u32 = 700;
+
 #[derive(Debug)]
 pub(super) struct Voice {
     leg: LegId,
@@ -127,6 +130,11 @@ impl Voice {
     pub(super) fn session_ends(&mut self, now: Instant) {
         self.ledger.forget();
         self.downlink.session_ends(now);
+    }
+
+    /// Whether somebody as loud as a caller was heard of late.
+    pub(super) fn caller_was_loud(&self) -> bool {
+        self.uplink.caller_was_loud(RECENT_MS)
     }
 
     /// Whether the agent is heard, and not a sound of the bridge's own.

@@ -153,6 +153,7 @@ impl Talk {
             ServerEvent::SpeechStopped { item_id, audio_end_ms } => {
                 let told_ms = audio_end_ms.map(|end| end.saturating_add(self.base_ms));
                 self.turns.stop(item_id, told_ms, self.given_ms());
+                self.is_waited_for |= !self.turns.may_be_echo();
                 // Its item comes next, and where the server answers by itself, the answer.
                 self.answers.expect(self.given_ms());
                 out.observe(Observation::SpeechStopped);
@@ -218,7 +219,7 @@ impl Talk {
                 {
                     goodbye.is_heard = true;
                 }
-                self.turn_is_answered();
+                self.turn_is_answered_by(delta.len());
                 return Heard::Audio { response_id, item_id, content_index: *content_index, delta };
             }
             ServerEvent::AudioDone { item_id, content_index } => {
@@ -254,6 +255,7 @@ impl Talk {
         let ServerEvent::ResponseDone { response_id, number, status, detail, usage } = event else {
             return Heard::Nothing;
         };
+        let is_told_again = self.answers.has_ended(response_id);
         let was_made = self.answers.is_being_made();
         let purpose = self.answers.ends(response_id, *number);
         let is_news = purpose.is_some() || was_made && !self.answers.is_being_made();
@@ -277,6 +279,9 @@ impl Talk {
             self.answers.succeeded();
             self.turns_given_up = 0;
         }
+        if is_complete && self.answers_turn && self.answers.has_spoken() {
+            self.turn_is_settled();
+        }
         let matters = has_failed && is_news && !self.is_muted(response_id) && !self.is_saying_goodbye();
         // What was heard of it is not said again, unless the operator wants it so.
         let failed = match (matters, self.answers.has_spoken()) {
@@ -287,6 +292,6 @@ impl Talk {
             _ => None,
         };
         let is_given_up = failed == Some(Failed::GivenUp);
-        Heard::ResponseDone { response_id, is_complete, usage: *usage, is_given_up }
+        Heard::ResponseDone { response_id, is_complete, usage: usage.filter(|_| !is_told_again), is_given_up }
     }
 }

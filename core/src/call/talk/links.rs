@@ -28,6 +28,14 @@ const MAY_BE_LONG_LOST_MS: u64 = 10_000;
 /// ends it at once is not tried for ever.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
 
+/// At a renewal in a pause, so much of the silence is given to the next session too, in milliseconds: somebody may have
+/// begun to speak of whom the old one has not told yet.
+const OVERLAP_MS: u64 = 500;
+
+/// After what was kept has been given, the session's account of it is waited for, for so much of the audio that follows,
+/// in milliseconds.
+const CATCHES_UP_MS: u64 = 1_000;
+
 /// What the caller said before the server took it for speech, in milliseconds, is given again too.
 const BEFORE_SPEECH_MS: u64 = 300;
 
@@ -341,9 +349,10 @@ impl Talk {
             self.trouble_since = None;
         }
         self.trouble_since.get_or_insert(now);
-        if let Some(goodbye) = &self.goodbye {
-            // A session may live no longer than the call may last; its end is then the end that was coming.
-            return Err(goodbye.reason);
+        if let Some(goodbye) = &mut self.goodbye {
+            // What has come of it is heard to its end.
+            goodbye.is_said = true;
+            return Ok(Turnover::Lost);
         }
         if verdict == Verdict::Fatal {
             return Err(EndReason::RealtimeRefused);
@@ -360,7 +369,9 @@ impl Talk {
         let Some(live) = self.live.take() else { return };
         self.base_ms = given_ms;
         let speech = self.speech_ms.take().filter(|_| !self.turns.may_be_echo());
-        let unanswered = self.unanswered_ms.or(speech);
+        // What is not kept any more cannot be given again, and is told in words.
+        let is_kept = |from: &u64| given_ms.saturating_sub(*from) <= self.kept.reaches_back_ms();
+        let unanswered = self.unanswered_ms.or(speech).filter(is_kept);
         let uncertain = live.has_heard_ms(given_ms, may_be_lost_ms);
         let again = unanswered.map_or(uncertain, |from| uncertain.min(from.saturating_sub(BEFORE_SPEECH_MS)));
         self.kept.rewind(given_ms.saturating_sub(again));
@@ -368,10 +379,11 @@ impl Talk {
         self.is_waited_for |= self.answers.is_busy();
         if unanswered.is_some() {
             // The next session hears the caller's last words themselves.
-            self.history.forget_last_turns();
+            self.history.give_turns_again(self.unanswered.unwrap_or(u64::MAX));
             self.answers.forget_turns();
         }
-        (self.unanswered_ms, self.answers_turn) = (None, false);
+        self.history.has_session(false);
+        (self.unanswered_ms, self.unanswered, self.answers_turn) = (None, None, false);
         self.turns.session_ends();
     }
 
@@ -385,29 +397,31 @@ impl Talk {
             self.live.as_ref().and_then(|live| live.life).is_some_and(|life| life.leave_at <= now)
                 && !self.answers.is_being_made();
         let goes_live = self.live.is_none() || is_pause || must_leave;
-        if self.live.is_some() && goes_live && !self.coming_has_news(false) {
+        // A turn that has no answer yet may still be given to the next session itself.
+        let settled = self.unanswered.filter(|_| self.live.is_some()).unwrap_or(u64::MAX);
+        if self.live.is_some() && goes_live && !self.coming_has_news(settled) {
             let link = self.live.as_ref().map_or(LinkId(0), |live| live.link);
-            self.leave(0);
+            self.leave(OVERLAP_MS);
             out.push(Action::CloseRealtime { link, code: 1000 });
-            self.tell_coming(true, out);
+            self.tell_coming(u64::MAX, out);
             return self.go_live(now, Turnover::Renewed, out);
         }
-        self.tell_coming(self.live.is_none(), out);
-        if self.live.is_some() || self.coming_has_news(true) {
+        self.tell_coming(settled, out);
+        if self.live.is_some() || self.coming_has_news(u64::MAX) {
             return Turnover::None;
         }
         let which = if self.agreed.is_none() { Turnover::First } else { Turnover::Next };
         self.go_live(now, which, out)
     }
 
-    fn coming_has_news(&self, with_last_turns: bool) -> bool {
-        self.coming.as_ref().is_some_and(|coming| coming.has_news(&self.history, with_last_turns))
+    fn coming_has_news(&self, before: u64) -> bool {
+        self.coming.as_ref().is_some_and(|coming| coming.has_news(&self.history, before))
     }
 
-    fn tell_coming(&mut self, with_last_turns: bool, out: &mut Actions) {
+    fn tell_coming(&mut self, before: u64, out: &mut Actions) {
         let (dialect, events_sent) = (self.dialect, &mut self.events_sent);
         if let Some(coming) = &mut self.coming {
-            coming.tell(&self.history, with_last_turns, |link, event| {
+            coming.tell(&self.history, before, |link, event| {
                 write(dialect, link, event, events_sent, out);
             });
         }
@@ -436,9 +450,11 @@ impl Talk {
         if let Some(told) = told {
             out.observe(Observation::Recovery(told));
         }
+        self.history.has_session(true);
         self.tell_lost(out);
         let millis = self.kept.waiting_ms();
         if millis > 0 {
+            self.catches_up_until_ms = self.base_ms + millis + CATCHES_UP_MS;
             out.observe(Observation::Recovery(observe::Recovery::Delivered { millis }));
         }
         out.push(Action::Tell(News::RealtimeIsWell));
@@ -474,7 +490,8 @@ impl Talk {
         // It is left when its answer is complete, for which nothing has to wake anybody.
         let leave =
             life.map(|life| life.leave_at).filter(|at| coming.is_some_and(Session::is_ready) && *at > last);
-        let lost = self.gives_up_at().filter(|_| live.is_none() && self.agreed.is_some());
+        let lost =
+            self.gives_up_at().filter(|_| live.is_none() && self.agreed.is_some() && self.goodbye.is_none());
         let silence = live.map(Session::silence_deadline);
         [coming.and_then(Session::ready_by), self.retry.at(), renewal, leave, lost, silence]
             .into_iter()
@@ -497,7 +514,7 @@ impl Talk {
             self.tell_timed_out(out);
             self.coming_failed(now, Verdict::Retry, None, out)?;
         }
-        let is_lost = self.live.is_none() && self.agreed.is_some();
+        let is_lost = self.live.is_none() && self.agreed.is_some() && self.goodbye.is_none();
         if is_lost && self.gives_up_at().is_none_or(|at| at <= now) {
             return Err(EndReason::RealtimeLost);
         }
