@@ -1,11 +1,11 @@
 //! The integration tests of ari-bridge.
 
-mod audit;
 mod bad_input;
 mod barge_in;
 mod call_machine;
 mod call_properties;
 mod call_record;
+mod continuity;
 mod conversations;
 mod echo;
 mod fallback;

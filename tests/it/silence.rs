@@ -194,11 +194,22 @@ fn dead_air_is_filled_then_asked_about_and_then_left_for_a_session_that_answers(
 
 #[test]
 fn dead_air_in_every_session_ends_in_the_dialplan() {
+    let dead_air = DeadAir { after: Some(2 * SECOND), ..DeadAir::default() };
+    let call = CallSettings { dead_air, volume_boost: 1.0, ..CallSettings::default() };
+    let mut scene = asked(Stage { call, ..stage([Answer::Nothing, Answer::Nothing]) });
+    scene.next_attempts([Attempt::agent(Script::new([Answer::Nothing, Answer::Nothing, Answer::Nothing]))]);
+    scene.run_for(30 * SECOND);
+    assert_eq!(scene.outcomes[0].ended, EndReason::DeadAir, "{:#?}", scene.told());
+    assert_eq!((scene.sessions(), scene.state(1)), (2, Some(CallerState::InDialplan)));
+}
+
+#[test]
+fn while_there_is_no_session_the_patience_with_it_counts_and_not_that_with_dead_air() {
     let mut scene = waiting(DeadAir::default());
     scene.realtime_becomes(|| Attempt::http(503));
-    scene.run_for(22 * SECOND);
-    assert_eq!(scene.outcomes[0].ended, EndReason::DeadAir, "{:#?}", scene.told());
-    assert_eq!(scene.state(1), Some(CallerState::InDialplan));
+    scene.run_for(50 * SECOND);
+    assert_eq!(scene.outcomes[0].ended, EndReason::RealtimeLost, "{:#?}", scene.told());
+    assert!(steps(&scene).iter().skip(3).all(|step| *step == DeadAirStep::Filler), "{:?}", steps(&scene));
 }
 
 #[test]

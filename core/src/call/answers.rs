@@ -114,6 +114,8 @@ pub(super) struct Answers {
     is_cut_short: bool,
     /// Audio of it has come that is heard.
     has_spoken: bool,
+    /// It has called a function, whose result is answered.
+    has_called: bool,
     /// The id of the one that is being made, or was made last, if the server names its answers.
     response: String,
     /// The one that has ended last, so that its end is not taken for another's if it is told again.
@@ -203,7 +205,12 @@ impl Answers {
         if self.is_active || self.asked.is_some() || is_expected || is_too_early {
             return None;
         }
-        if self.wanted == Some(Purpose::Resume) && (now.caller_is_busy || now.agent_is_heard) {
+        let must_wait = match self.wanted {
+            Some(Purpose::Resume) => now.caller_is_busy || now.agent_is_heard,
+            Some(Purpose::AskIdle) => now.caller_is_busy,
+            Some(Purpose::Greeting | Purpose::Answer | Purpose::Goodbye) | None => false,
+        };
+        if must_wait {
             return None;
         }
         let caller_waits = self.owed.iter().any(|owed| owed.debt != Debt::Result);
@@ -232,7 +239,7 @@ impl Answers {
         self.repeats_numbers |= number.is_some();
         let ours = self.take_asked(number);
         (self.expected_ms, self.again_at) = (None, None);
-        (self.is_active, self.has_spoken, self.is_cut_short) = (true, false, false);
+        (self.is_active, self.has_spoken, self.is_cut_short, self.has_called) = (true, false, false, false);
         self.seen(response_id, now_ms);
         if self.ended == response_id {
             // Some servers may give all their answers one name.
@@ -276,6 +283,11 @@ impl Answers {
     /// Audio of the one that is being made has come, and is heard.
     pub(super) fn speaks(&mut self) {
         (self.has_spoken, self.is_cut_short) = (true, true);
+    }
+
+    /// It has called a function.
+    pub(super) fn calls(&mut self) {
+        self.has_called = true;
     }
 
     /// All audio of its item has come.
@@ -356,9 +368,9 @@ impl Answers {
         self.again_at
     }
 
-    /// The caller speaks, and is not spoken to about what was before.
+    /// The caller speaks, or presses a key, and is not spoken to about what was before.
     pub(super) fn speech_begins(&mut self) {
-        self.wanted.take_if(|wanted| *wanted == Purpose::Resume);
+        self.wanted.take_if(|wanted| matches!(wanted, Purpose::Resume | Purpose::AskIdle));
     }
 
     /// The session is over. What is owed is owed still, and so is what was being made or asked for; if something of it
@@ -372,6 +384,8 @@ impl Answers {
             if was_cut && resumes {
                 self.wanted.get_or_insert(Purpose::Resume);
             }
+        } else if self.is_active && self.has_called {
+            // The result is owed an answer, when it comes.
         } else if let Some(purpose) = purpose.filter(|purpose| *purpose != Purpose::Answer) {
             self.wanted.get_or_insert(purpose);
         } else if self.is_active || self.asked.is_some() || self.expected_ms.is_some() {
@@ -434,8 +448,14 @@ impl Answers {
         if self.is_active && is_lost(self.seen_ms) {
             self.is_over();
         }
-        if self.asked.take_if(|asked| is_lost(asked.at_ms)).is_some() {
+        if let Some(lost) = self.asked.take_if(|asked| is_lost(asked.at_ms)) {
             self.owed.retain(|owed| owed.tries < MAX_TRIES);
+            // What is not owed is wanted once more.
+            let is_owed = matches!(lost.purpose, Purpose::Answer | Purpose::Goodbye);
+            if !is_owed && !lost.is_muted && self.failures == 0 {
+                self.failures = 1;
+                self.wanted.get_or_insert(lost.purpose);
+            }
         }
     }
 

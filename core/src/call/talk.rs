@@ -24,6 +24,10 @@ use crate::settings::{CallSettings, Recovery, Resume, SessionSettings, Tool};
 use crate::time::{Duration, Instant, UtcNanos};
 use std::borrow::Cow;
 
+/// After what was kept has been given, the session's account of it is waited for, for so much of the audio that follows,
+/// in milliseconds.
+const CATCHES_UP_MS: u64 = 1_000;
+
 /// How long the goodbye may take, from its request until its last sample was sent. It begins so long before
 /// the longest allowed time is reached, or a quarter of that time if this is less.
 pub(super) const GOODBYE_WITHIN: Duration = Duration::from_secs(12);
@@ -117,8 +121,8 @@ pub(super) struct Talk {
     unanswered: Option<u64>,
     /// How much of an answer to it has come, in base64.
     answer_bytes: usize,
-    /// Until the session has been given so much of the caller's audio, in milliseconds, what was kept is being heard.
-    catches_up_until_ms: u64,
+    /// Up to there, on the same clock, the session was given what had been kept for it.
+    kept_until_ms: u64,
     /// When the speech began that is being heard, or was and has not become an item, on the same clock.
     speech_ms: Option<u64>,
     /// The answer that is being made began when the caller had spoken, so it is one to that.
@@ -157,7 +161,7 @@ impl Talk {
             unanswered_ms: None,
             unanswered: None,
             answer_bytes: 0,
-            catches_up_until_ms: 0,
+            kept_until_ms: 0,
             speech_ms: None,
             answers_turn: false,
             is_waited_for: false,
@@ -270,7 +274,7 @@ impl Talk {
     /// Whether what was kept of the caller's audio is being given, or has just been, so that the session does not hear
     /// what the caller says now.
     pub(super) fn is_catching_up(&self) -> bool {
-        self.live.is_none() || self.kept.waits() || self.given_ms() < self.catches_up_until_ms
+        self.live.is_none() || self.kept.waits() || self.given_ms() < self.kept_until_ms + CATCHES_UP_MS
     }
 
     /// Whether a turn of the caller is being heard, or was and has had no answer.
@@ -304,8 +308,11 @@ impl Talk {
         let told_ms = audio_start_ms.map(|start| start.saturating_add(self.base_ms));
         let began = told_ms.unwrap_or(given_ms).clamp(given_ms.saturating_sub(MOST_MS), given_ms);
         self.speech_ms = Some(began);
-        // What is heard now is not what was heard when this was said.
-        let interrupts = self.turns.begin(agent_is_heard && !self.is_catching_up(), told_ms, given_ms);
+        let interrupts = self.turns.begin(agent_is_heard, told_ms, given_ms);
+        if began < self.kept_until_ms {
+            // What is heard now is not what was heard when this was said.
+            self.turns.trust();
+        }
         if !self.turns.may_be_echo() {
             self.caller_speaks();
         }
@@ -377,7 +384,8 @@ impl Talk {
     /// Looks again at a turn of which it is in doubt whether it is the caller's; `was_loud` says whether the bridge
     /// itself heard a caller in the last so many milliseconds. Returns whether the agent is interrupted now.
     pub(super) fn weigh(&mut self, agent_is_heard: bool, was_loud: impl FnOnce(u32) -> bool) -> bool {
-        if self.is_catching_up() {
+        // What waits was not said now.
+        if self.live.is_none() || self.kept.waits() {
             return false;
         }
         let was_in_doubt = self.turns.may_be_echo();
@@ -483,6 +491,7 @@ impl Talk {
         if let Some(live) = &mut self.live {
             live.knows_call(&call_id);
         }
+        self.answers.calls();
         self.turn_is_settled();
         self.history.push(Entry::Called { call_id, name, arguments });
     }
@@ -508,8 +517,9 @@ impl Talk {
         }
     }
 
-    /// Nothing that still comes of the answer that is being made is to be heard.
+    /// Nothing that still comes of the answer that is being made is to be heard, nor what was to go on with another.
     pub(super) fn mute_answer(&mut self) {
+        self.answers.speech_begins();
         self.answers.mute();
     }
 

@@ -373,6 +373,7 @@ impl Tools {
     /// allowed nobody wants any more.
     pub(super) fn session_ends(&mut self) {
         self.candidates.clear();
+        self.complete.clear();
         // The next one may begin to count its calls anew.
         self.taken.clear();
         self.pending.retain(|pending| pending.asks == ToolAsk::Function);

@@ -139,6 +139,11 @@ impl CallerTurns {
         self.speaks_since_ms.filter(|since| given_ms.saturating_sub(*since) < LONGEST_TURN_MS)
     }
 
+    /// It is the caller who speaks, whatever is heard now.
+    pub(super) const fn trust(&mut self) {
+        self.is_in_doubt = false;
+    }
+
     /// Whether who speaks, or has spoken and is not known to have become an item, may be the agent's echo.
     pub(super) const fn may_be_echo(&self) -> bool {
         self.is_in_doubt || self.echo.is_some()

@@ -32,10 +32,6 @@ const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// begun to speak of whom the old one has not told yet.
 const OVERLAP_MS: u64 = 500;
 
-/// After what was kept has been given, the session's account of it is waited for, for so much of the audio that follows,
-/// in milliseconds.
-const CATCHES_UP_MS: u64 = 1_000;
-
 /// What the caller said before the server took it for speech, in milliseconds, is given again too.
 const BEFORE_SPEECH_MS: u64 = 300;
 
@@ -454,7 +450,10 @@ impl Talk {
         self.tell_lost(out);
         let millis = self.kept.waiting_ms();
         if millis > 0 {
-            self.catches_up_until_ms = self.base_ms + millis + CATCHES_UP_MS;
+            self.kept_until_ms = self.base_ms + millis;
+        }
+        // The silence before a renewal is not worth a word.
+        if millis > OVERLAP_MS {
             out.observe(Observation::Recovery(observe::Recovery::Delivered { millis }));
         }
         out.push(Action::Tell(News::RealtimeIsWell));
