@@ -1,8 +1,8 @@
 //! One call, stepped by hand where the order of single inputs is what matters.
 
-use ari_bridge_core::call::{Action, Actions, Call, Input, LinkState, Origin, Start, StopReason};
+use ari_bridge_core::call::{Action, Actions, Call, Input, LinkState, Next, Origin, Start, StopReason};
 use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LegId, LinkId, RequestId};
-use ari_bridge_core::settings::{CallSettings, MediaPlan};
+use ari_bridge_core::settings::{CallSettings, MediaPlan, Recovery};
 use ari_bridge_core::time::{Duration, Instant, UtcNanos};
 
 const MEDIA_START: &[u8] =
@@ -12,11 +12,12 @@ const MEDIA_START: &[u8] =
 struct Bench {
     call: Call,
     now: Instant,
+    next: Next,
     log: Vec<String>,
 }
 
 impl Bench {
-    fn new() -> Self {
+    fn new(settings: &CallSettings) -> Self {
         let event = br#"{"type":"StasisStart","channel":{"id":"17.1","name":"PJSIP/a-1","state":"Ring"}}"#;
         let start = Start {
             ids: IdPrefix { nonce: InstanceNonce::new(1), call: CallId(1) },
@@ -28,12 +29,12 @@ impl Bench {
         };
         let mut out = Actions::new();
         let now = Instant::from_millis(1);
-        let (call, _) = Call::new(&CallSettings::default(), start, now, &mut out);
-        Self { call, now, log: lines(&out) }
+        let (call, next) = Call::new(settings, start, now, &mut out);
+        Self { call, now, next, log: lines(&out) }
     }
 
-    fn answered() -> Self {
-        let mut bench = Self::new();
+    fn answered(settings: &CallSettings) -> Self {
+        let mut bench = Self::new(settings);
         bench.gives(Input::MediaUp { leg: LegId(1), local: ([127, 0, 0, 1], 30_000).into() });
         bench.reply("POST /bridges?", 200);
         bench.reply("POST /channels/externalMedia", 200);
@@ -49,7 +50,7 @@ impl Bench {
     fn gives(&mut self, input: Input<'_>) -> Vec<String> {
         self.now = self.now + Duration::from_millis(1);
         let mut out = Actions::new();
-        let _ = self.call.step(self.now, input, &mut out);
+        self.next = self.call.step(self.now, input, &mut out);
         self.log.extend(lines(&out));
         lines(&out)
     }
@@ -84,7 +85,7 @@ fn asks(lines: &[String], request: &str) -> bool {
 
 #[test]
 fn a_second_gap_in_the_events_is_looked_into_although_the_first_look_is_under_way() {
-    let mut bench = Bench::answered();
+    let mut bench = Bench::answered(&CallSettings::default());
     bench.gives(Input::AriLink(LinkState::Down));
     assert!(asks(&bench.gives(Input::AriLink(LinkState::Up)), "GET /channels/17.1"));
     // The look is executed and its reply on its way, when the socket breaks again and the caller hangs up.
@@ -95,7 +96,7 @@ fn a_second_gap_in_the_events_is_looked_into_although_the_first_look_is_under_wa
 
 #[test]
 fn a_look_without_an_answer_is_repeated() {
-    let mut bench = Bench::answered();
+    let mut bench = Bench::answered(&CallSettings::default());
     bench.gives(Input::AriLink(LinkState::Up));
     bench.reply("GET /channels/17.1", 503);
     bench.now = bench.now + Duration::from_secs(2);
@@ -104,7 +105,7 @@ fn a_look_without_an_answer_is_repeated() {
 
 #[test]
 fn a_media_channel_that_shows_itself_after_its_404_is_removed() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::new(&CallSettings::default());
     bench.gives(Input::MediaUp { leg: LegId(1), local: ([127, 0, 0, 1], 30_000).into() });
     bench.reply("POST /bridges?", 200);
     // A proxy answers for a create that Asterisk executes a moment later.
@@ -117,7 +118,7 @@ fn a_media_channel_that_shows_itself_after_its_404_is_removed() {
 
 #[test]
 fn a_caller_whose_place_is_taken_while_it_is_let_go_is_followed() {
-    let mut bench = Bench::answered();
+    let mut bench = Bench::answered(&CallSettings::default());
     assert!(asks(&bench.gives(Input::Stop(StopReason::Shutdown)), "DELETE /channels/17.1"));
     bench.gives(Input::Ari(
         br#"{"type":"StasisStart","channel":{"id":"17.9","name":"PJSIP/b","state":"Up"},"replace_channel":{"id":"17.1"}}"#,
@@ -127,14 +128,14 @@ fn a_caller_whose_place_is_taken_while_it_is_let_go_is_followed() {
 
 #[test]
 fn an_older_call_lets_go_of_no_channel_that_is_another_calls_caller() {
-    let mut bench = Bench::answered();
+    let mut bench = Bench::answered(&CallSettings::default());
     let told = bench.gives(Input::Stop(StopReason::CallerLeft));
     assert!(!asks(&told, "17.1") && asks(&told, "DELETE /channels/arib00000001-1-1"), "{told:?}");
 }
 
 #[test]
 fn on_a_socket_that_is_bound_to_every_address_an_ipv4_asterisk_is_known() {
-    let mut bench = Bench::answered();
+    let mut bench = Bench::answered(&CallSettings::default());
     let mut datagram = vec![0x80, 118, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4];
     datagram.extend([0; 640]);
     let from = "[::ffff:127.0.0.1]:21378".parse().expect("an address");
@@ -144,7 +145,7 @@ fn on_a_socket_that_is_bound_to_every_address_an_ipv4_asterisk_is_known() {
 
 #[test]
 fn a_response_that_no_retry_can_help_gives_the_caller_back() {
-    let mut bench = Bench::answered();
+    let mut bench = Bench::answered(&CallSettings::default());
     let told = bench.gives(Input::Realtime {
         link: LinkId(1),
         bytes: br#"{"type":"response.done","response":{"status":"failed",
@@ -164,7 +165,7 @@ fn a_response_that_no_retry_can_help_gives_the_caller_back() {
 
 #[test]
 fn many_calls_that_are_told_of_by_their_arguments_alone_are_no_more_actions_than_a_step_may_give() {
-    let mut bench = Bench::answered();
+    let mut bench = Bench::answered(&CallSettings::default());
     bench.gives(Input::Realtime {
         link: LinkId(1),
         bytes: br#"{"type":"response.created","response":{"id":"r"}}"#,
@@ -178,4 +179,18 @@ fn many_calls_that_are_told_of_by_their_arguments_alone_are_no_more_actions_than
     let done = br#"{"type":"response.done","response":{"id":"r","status":"completed"}}"#;
     let told = bench.gives(Input::Realtime { link: LinkId(1), bytes: done });
     assert!(told.len() <= ari_bridge_core::call::MAX_ACTIONS_PER_STEP, "{} actions in one step", told.len());
+}
+
+#[test]
+fn a_call_that_plays_its_last_sound_is_not_woken_for_a_caller_who_says_nothing() {
+    let recovery = Recovery { retry_for: Duration::ZERO, ..Recovery::default() };
+    let idle = Some(Duration::from_secs(8));
+    let mut bench = Bench::answered(&CallSettings { recovery, idle, ..CallSettings::default() });
+    bench.now = Instant::from_millis(5_500);
+    assert!(asks(&bench.gives(Input::Timer), "PingRealtime"));
+    // The timer is late: the server is dead, and the caller's patience is over too.
+    bench.now = Instant::from_millis(11_000);
+    assert!(asks(&bench.gives(Input::Timer), "Prompt"), "{:?}", bench.log);
+    let (at, wake) = bench.next.deadline.expect("the sound has an end");
+    assert!(at > bench.now, "{wake:?} at {at}, and it is {}", bench.now);
 }

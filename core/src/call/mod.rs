@@ -442,10 +442,9 @@ impl Call {
         let [uplink, playout] = self.voice.deadlines(&self.talk);
         let clean_up = self.ending.and_then(|_| self.line.deadline()).map(|at| (at, Wake::CleanUp));
         let look = self.line.look_deadline().filter(|_| self.ending.is_none()).map(|at| (at, Wake::Look));
-        let goes_on = self.ending.is_none();
+        let goes_on = self.ending.is_none() && self.parting.is_none();
         let keys = self.keys.deadline().filter(|_| goes_on).map(|at| (at, Wake::Keys));
         let idle = self.idle.deadline().filter(|_| goes_on).map(|at| (at, Wake::Idle));
-        let goes_on = goes_on && self.parting.is_none();
         let session = self.talk.session_deadline(self.last).filter(|_| goes_on).map(|at| (at, Wake::Session));
         let again = self.talk.again_at().filter(|at| goes_on && *at > self.last).map(|at| (at, Wake::Again));
         let dead_air = self.dead_air.deadline().filter(|_| goes_on).map(|at| (at, Wake::DeadAir));
