@@ -75,6 +75,8 @@ struct World {
     sequence: u16,
     /// The functions that were called and not answered.
     called: Vec<ToolId>,
+    /// The server does little else than to begin answers, and fails in all of them.
+    answers_fail: bool,
 }
 
 impl World {
@@ -120,7 +122,8 @@ impl World {
         let asterisk = Asterisk::new(choices.one_in(4));
         let event = asterisk.caller_arrives();
         let event = if choices.one_in(16) { choices.blob().to_vec() } else { event };
-        Self::start(&settings, format, u64::from(choices.byte()), asterisk, &event)
+        let world = Self::start(&settings, format, u64::from(choices.byte()), asterisk, &event);
+        Self { answers_fail: choices.one_in(6), ..world }
     }
 
     /// A call that arrives with this event.
@@ -143,8 +146,18 @@ impl World {
         let now = Instant::START;
         let (call, next) = Call::new(settings, start, now, &mut out);
         let oracle = Oracle::new(format.to_asterisk(), settings.rtp_source, settings.session.dialect);
-        let mut world =
-            Self { now, call, next, out, asterisk, oracle, steps: 0, sequence: 0, called: Vec::new() };
+        let mut world = Self {
+            now,
+            call,
+            next,
+            out,
+            asterisk,
+            oracle,
+            steps: 0,
+            sequence: 0,
+            called: Vec::new(),
+            answers_fail: false,
+        };
         world.perform(true);
         world
     }

@@ -57,6 +57,7 @@ impl World {
         let item = choices.below(6);
         // Some servers name their answers, and some do not.
         let answer = ["", "answer0", "answer1", "answer2"][choices.below(4)];
+        let kind = if self.answers_fail && choices.one_in(2) { [6, 10][choices.below(2)] } else { kind };
         match kind {
             0 | 1 => self.session_created(choices),
             2 => r#"{"type":"session.updated"}"#.to_owned(),
@@ -83,7 +84,7 @@ impl World {
             9 => {
                 format!(r#"{{"type":"response.output_audio.done","item_id":"item{item}","content_index":0}}"#)
             }
-            10 => response_done(choices, answer),
+            10 => response_done(choices, answer, self.answers_fail),
             11 => failure(choices),
             15 | 16 => {
                 let kind = r#""type":"response.output_audio_transcript.delta""#;
@@ -132,13 +133,13 @@ fn delta(choices: &mut Choices<'_>, answer: &str, item: usize) -> String {
     format!(r#"{{{kind},"response_id":"{answer}","item_id":"item{item}","delta":"{audio}"}}"#)
 }
 
-fn response_done(choices: &mut Choices<'_>, answer: &str) -> String {
+fn response_done(choices: &mut Choices<'_>, answer: &str, fails: bool) -> String {
     let of = |status: &str, details: &str| {
         format!(r#"{{"type":"response.done","response":{{"id":"{answer}","status":"{status}"{details}}}}}"#)
     };
     let reason = |reason: &str| format!(r#","status_details":{{"reason":"{reason}"}}"#);
     let code = |code: &str| format!(r#","status_details":{{"error":{{"code":"{code}"}}}}"#);
-    match choices.below(8) {
+    match if fails { 6 + choices.below(2) } else { choices.below(8) } {
         0..=2 => of("completed", ""),
         3 | 4 => of("cancelled", ["", &reason("turn_detected")][choices.below(2)]),
         5 => of("incomplete", &reason(["content_filter", "max_output_tokens"][choices.below(2)])),
@@ -180,7 +181,7 @@ fn numbered(choices: &mut Choices<'_>, answer: &str) -> String {
 
 /// A function call of the model's, in one of the events that tell of it.
 fn function_call(choices: &mut Choices<'_>, answer: &str) -> String {
-    let name = ["hang_up", "transfer", "look_up", "look_up", "made_up"][choices.below(5)];
+    let name = ["hang_up", "hang_up", "transfer", "look_up", "look_up", "made_up"][choices.below(6)];
     let arguments = [
         r#"{\"q\":1}"#,
         "",
