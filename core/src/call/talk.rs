@@ -3,6 +3,7 @@
 
 mod hearing;
 mod links;
+mod words;
 
 pub(super) use hearing::Heard;
 pub(super) use links::{Down, Turnover};
@@ -20,9 +21,8 @@ use crate::observe::{self, Observation};
 use crate::playout::MAX_ITEM_ID_BYTES;
 use crate::realtime::{ClientEvent, Dialect};
 use crate::rng::Rng;
-use crate::settings::{CallSettings, Recovery, Resume, SessionSettings, Tool};
+use crate::settings::{CallSettings, Recovery, SessionSettings, Tool};
 use crate::time::{Duration, Instant, UtcNanos};
-use std::borrow::Cow;
 
 /// After what was kept has been given, the session's account of it is waited for, for so much of the audio that follows,
 /// in milliseconds.
@@ -31,27 +31,6 @@ const CATCHES_UP_MS: u64 = 1_000;
 /// How long the goodbye may take, from its request until its last sample was sent. It begins so long before
 /// the longest allowed time is reached, or a quarter of that time if this is less.
 pub(super) const GOODBYE_WITHIN: Duration = Duration::from_secs(12);
-
-/// What the agent is told when the longest allowed time is reached.
-const TIME_IS_UP: &str = "The longest time that this call may last has been reached. In the language of the \
-                          conversation, tell the caller so in one short sentence and say goodbye. Ask nothing.";
-
-/// What the agent is told when the caller has said nothing for long.
-const ASK_IDLE: &str = "The caller has said nothing for a while. In the language of the conversation, ask in one \
-                        short sentence whether somebody is still there.";
-
-/// What the agent is told when the caller has said nothing to that either.
-const NOBODY_THERE: &str = "The caller does not answer. In the language of the conversation, say in one short \
-                            sentence that you are ending the call, and say goodbye. Ask nothing.";
-
-/// What the agent is told when its session was lost while it spoke.
-const GO_ON: &str = "The line to you broke while you were speaking. The caller has heard you up to the end of your \
-                     last message. Go on from exactly there, in the same language. Greet nobody, and say nothing \
-                     again that was said.";
-
-/// The same, where the operator wants it said once more.
-const SAY_AGAIN: &str = "The line to you broke while you were speaking, and your last message has no end. Say it once \
-                         more from its beginning, and complete it, in the same language. Greet nobody.";
 
 /// Whether the server would know an item by this name: it has one, and it was not shortened here.
 fn is_whole_name(item_id: &str) -> bool {
@@ -122,7 +101,7 @@ pub(super) struct Talk {
     /// How much of an answer to it has come, in base64.
     answer_bytes: usize,
     /// Up to there, on the same clock, the session was given what had been kept for it.
-    kept_until_ms: u64,
+    kept_until_ms: Option<u64>,
     /// When the speech began that is being heard, or was and has not become an item, on the same clock.
     speech_ms: Option<u64>,
     /// The answer that is being made began when the caller had spoken, so it is one to that.
@@ -161,7 +140,7 @@ impl Talk {
             unanswered_ms: None,
             unanswered: None,
             answer_bytes: 0,
-            kept_until_ms: 0,
+            kept_until_ms: None,
             speech_ms: None,
             answers_turn: false,
             is_waited_for: false,
@@ -274,7 +253,8 @@ impl Talk {
     /// Whether what was kept of the caller's audio is being given, or has just been, so that the session does not hear
     /// what the caller says now.
     pub(super) fn is_catching_up(&self) -> bool {
-        self.live.is_none() || self.kept.waits() || self.given_ms() < self.kept_until_ms + CATCHES_UP_MS
+        let is_heard_out = |until: u64| self.given_ms() >= until + CATCHES_UP_MS;
+        self.live.is_none() || self.kept.waits() || !self.kept_until_ms.is_none_or(is_heard_out)
     }
 
     /// Whether a turn of the caller is being heard, or was and has had no answer.
@@ -309,7 +289,7 @@ impl Talk {
         let began = told_ms.unwrap_or(given_ms).clamp(given_ms.saturating_sub(MOST_MS), given_ms);
         self.speech_ms = Some(began);
         let interrupts = self.turns.begin(agent_is_heard, told_ms, given_ms);
-        if began < self.kept_until_ms {
+        if self.kept_until_ms.is_some_and(|until| began < until) {
             // What is heard now is not what was heard when this was said.
             self.turns.trust();
         }
@@ -445,22 +425,6 @@ impl Talk {
         let event = ClientEvent::ResponseCreate { instructions: instructions.as_deref() };
         let number = self.send(event, out);
         self.answers.is_asked(purpose, number, now_ms);
-    }
-
-    /// What the agent is told for one answer.
-    fn instructions(&self, purpose: Purpose, settings: &SessionSettings) -> Option<Cow<'static, str>> {
-        let is_idle = self.goodbye.is_some_and(|goodbye| goodbye.reason == EndReason::CallerIdle);
-        match purpose {
-            Purpose::Answer => None,
-            Purpose::AskIdle => Some(ASK_IDLE.into()),
-            Purpose::Resume if self.recovery.resume == Resume::Repeat => Some(SAY_AGAIN.into()),
-            Purpose::Resume => Some(GO_ON.into()),
-            Purpose::Goodbye => Some(if is_idle { NOBODY_THERE } else { TIME_IS_UP }.into()),
-            Purpose::Greeting => {
-                let words = settings.greeting.as_deref().unwrap_or_default();
-                Some(format!("Begin the call. Say exactly this and nothing else: {words}").into())
-            }
-        }
     }
 
     /// The agent speaks first, if it was given something to say.

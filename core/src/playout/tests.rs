@@ -358,8 +358,9 @@ fn a_sound_that_yields_makes_room_wherever_it_stands() {
 #[test]
 fn what_a_former_session_has_said_is_heard_and_its_names_are_free_again() {
     let mut playout = playout();
-    push(&mut playout, "item_1", 0, &[1; 24 * 40]);
     playout.push_text("item_1", 0, "Of the first.");
+    push(&mut playout, "item_1", 0, &[1; 24 * 40]);
+    playout.push_text("item_1", 0, " And its end never came.");
     playout.mute_item("item_2");
     playout.session_ends();
     assert!(!playout.is_muted("item_2"), "that was another one");

@@ -450,7 +450,7 @@ impl Talk {
         self.tell_lost(out);
         let millis = self.kept.waiting_ms();
         if millis > 0 {
-            self.kept_until_ms = self.base_ms + millis;
+            self.kept_until_ms = Some(self.base_ms + millis);
         }
         // The silence before a renewal is not worth a word.
         if millis > OVERLAP_MS {
