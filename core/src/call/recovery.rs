@@ -192,7 +192,7 @@ impl Call {
 
     /// Tells the switchboard if the call ends because of the Realtime side.
     pub(super) fn tell_of_end(&self, reason: EndReason, out: &mut Actions) {
-        let had_no_session = reason == EndReason::NotReadyInTime && !self.talk.is_ready();
+        let had_no_session = reason == EndReason::NotReadyInTime && !self.talk.had_session();
         if reason.is_of_realtime() || had_no_session {
             out.push(Action::Tell(News::RealtimeFails));
         }

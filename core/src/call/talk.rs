@@ -159,6 +159,11 @@ impl Talk {
         self.live.is_some()
     }
 
+    /// Whether there is a session, or was.
+    pub(super) const fn had_session(&self) -> bool {
+        self.agreed.is_some()
+    }
+
     /// The format in which the agent speaks, once the first session is ready.
     pub(super) fn speaks(&self) -> ModelFormat {
         self.agreed.unwrap_or_default()
