@@ -3,6 +3,7 @@
 
 mod told;
 
+use crate::stories::{SECOND, answered_within, heard, recoveries, steps};
 use ari_bridge_core::call::{EndReason, IoFault};
 use ari_bridge_core::format::ModelFormat;
 use ari_bridge_core::id::LinkId;
@@ -11,7 +12,6 @@ use ari_bridge_core::playout::Playout;
 use ari_bridge_core::settings::{
     self, BargeIn, CallSettings, DeadAirStep, Dialect, Function, SessionSettings, Tool,
 };
-use ari_bridge_core::sim::asterisk::CallerState;
 use ari_bridge_core::sim::realtime::{self as server, Answer, FunctionCall, Script, Speech, two_tones};
 use ari_bridge_core::time::Duration;
 use ari_bridge_tests::measure;
@@ -19,16 +19,11 @@ use ari_bridge_tests::scene::{Attempt, Performance, Scene, Stage};
 use ari_bridge_tests::speech::utterance;
 use serde_json::{Value, json};
 
-const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
-/// Somebody who is going to say `said` is answered.
+/// Somebody who is going to say `said` is answered, also by a server that is far away.
 fn answered(stage: Stage, said: &[i16]) -> Scene {
-    let mut scene = Scene::new(stage);
-    scene.dial(1, said);
-    scene.run_until("answered", 4 * SECOND, |scene| scene.state(1) == Some(CallerState::Answered));
-    scene.run_for(SECOND / 5);
-    scene
+    answered_within(4 * SECOND, stage, said)
 }
 
 /// The caller is answered and says something for a second.
@@ -58,23 +53,9 @@ fn stage(call: CallSettings, answers: impl IntoIterator<Item = Answer>) -> Stage
     Stage { call, agent: Some(Box::new(Script::new(answers))), ..Stage::default() }
 }
 
-fn recoveries(scene: &Scene) -> Vec<Recovery> {
-    let told = scene.observations.iter();
-    told.filter_map(|(_, o)| if let Observation::Recovery(told) = o { Some(*told) } else { None }).collect()
-}
-
-fn steps(scene: &Scene) -> Vec<DeadAirStep> {
-    let told = recoveries(scene).into_iter();
-    told.filter_map(|told| if let Recovery::DeadAir { step } = told { Some(step) } else { None }).collect()
-}
-
 fn delivered_ms(scene: &Scene) -> u64 {
     let told = recoveries(scene).into_iter();
     told.map(|told| if let Recovery::Delivered { millis } = told { millis } else { 0 }).sum()
-}
-
-fn heard(scene: &Scene) -> Vec<&str> {
-    scene.said.iter().map(|said| said.text.as_str()).collect()
 }
 
 fn count(scene: &Scene, what: impl Fn(&Observation) -> bool) -> usize {

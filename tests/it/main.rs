@@ -14,6 +14,7 @@ mod keys;
 mod server_events;
 mod sessions;
 mod silence;
+mod stories;
 mod switchboard;
 mod tidy;
 mod tools;

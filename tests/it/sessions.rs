@@ -1,5 +1,6 @@
 //! Calls that outlive their Realtime sessions: lost ones, expired ones, and servers that are not there for a while.
 
+use crate::stories::{SECOND, answered, recoveries};
 use ari_bridge_core::call::{EndReason, IoFault};
 use ari_bridge_core::id::LinkId;
 use ari_bridge_core::observe::{Observation, Recovery};
@@ -10,22 +11,6 @@ use ari_bridge_core::time::Duration;
 use ari_bridge_tests::measure;
 use ari_bridge_tests::scene::{Attempt, Scene, Stage};
 use ari_bridge_tests::speech::utterance;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-/// Somebody who is going to say `said` is answered.
-fn answered(stage: Stage, said: &[i16]) -> Scene {
-    let mut scene = Scene::new(stage);
-    scene.dial(1, said);
-    scene.run_until("answered", SECOND, |scene| scene.state(1) == Some(CallerState::Answered));
-    scene.run_for(SECOND / 5);
-    scene
-}
-
-fn recoveries(scene: &Scene) -> Vec<Recovery> {
-    let told = scene.observations.iter();
-    told.filter_map(|(_, o)| if let Observation::Recovery(told) = o { Some(*told) } else { None }).collect()
-}
 
 fn count(scene: &Scene, what: impl Fn(&Recovery) -> bool) -> usize {
     recoveries(scene).iter().filter(|told| what(told)).count()

@@ -1,5 +1,6 @@
 //! Callers who would sit in silence: answers that fail, answers that never come, and what is heard instead.
 
+use crate::stories::{SECOND, asked, heard, recoveries, steps};
 use ari_bridge_core::call::{EndReason, IoFault};
 use ari_bridge_core::id::LinkId;
 use ari_bridge_core::observe::{Observation, Recovery};
@@ -11,20 +12,7 @@ use ari_bridge_core::sim::asterisk::CallerState;
 use ari_bridge_core::sim::realtime::{Answer, FunctionCall, Script, Speech, two_tones};
 use ari_bridge_core::time::Duration;
 use ari_bridge_tests::scene::{Attempt, Line, Performance, Scene, Stage};
-use ari_bridge_tests::speech::utterance;
 use serde_json::json;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-/// The caller is answered and says something for a second.
-fn asked(stage: Stage) -> Scene {
-    let mut scene = Scene::new(stage);
-    scene.dial(1, &utterance(1, 1.0));
-    scene.run_until("answered", SECOND, |scene| scene.state(1) == Some(CallerState::Answered));
-    scene.run_for(SECOND / 5);
-    scene.speak(1);
-    scene
-}
 
 fn speech(words: &str) -> Answer {
     Answer::Speech(Speech { samples: two_tones(), rate: 24_000, transcript: words.into() })
@@ -36,15 +24,6 @@ fn failure(code: &str) -> Answer {
 
 fn stage(answers: impl IntoIterator<Item = Answer>) -> Stage {
     Stage { agent: Some(Box::new(Script::new(answers))), ..Stage::default() }
-}
-
-fn recoveries(scene: &Scene) -> Vec<Recovery> {
-    let told = scene.observations.iter();
-    told.filter_map(|(_, o)| if let Observation::Recovery(told) = o { Some(*told) } else { None }).collect()
-}
-
-fn heard(scene: &Scene) -> Vec<&str> {
-    scene.said.iter().map(|said| said.text.as_str()).collect()
 }
 
 #[test]
@@ -169,11 +148,6 @@ fn waiting(dead_air: DeadAir) -> Scene {
     scene.realtime_falls_silent();
     scene.forge_message(br#"{"type":"input_audio_buffer.committed","item_id":"item_of_the_turn"}"#);
     scene
-}
-
-fn steps(scene: &Scene) -> Vec<DeadAirStep> {
-    let told = recoveries(scene).into_iter();
-    told.filter_map(|told| if let Recovery::DeadAir { step } = told { Some(step) } else { None }).collect()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the model calls: functions, the end of the call, a transfer; and the tools of MCP servers.
 
+use crate::stories::{SECOND, asked};
 use ari_bridge_core::call::EndReason;
 use ari_bridge_core::observe::{Observation, ToolFault};
 use ari_bridge_core::settings::{
@@ -11,10 +12,7 @@ use ari_bridge_core::sim::realtime::{
 };
 use ari_bridge_core::time::Duration;
 use ari_bridge_tests::scene::{Line, Performance, Scene, Stage};
-use ari_bridge_tests::speech::utterance;
 use serde_json::json;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// 1.2 seconds of tones.
 fn says(words: &str) -> Speech {
@@ -50,16 +48,6 @@ fn stage(answers: impl IntoIterator<Item = Answer>) -> Stage {
         agent: Some(Box::new(Script::new(answers))),
         ..Stage::default()
     }
-}
-
-/// The caller is answered and says something for a second.
-fn asked(stage: Stage) -> Scene {
-    let mut scene = Scene::new(stage);
-    scene.dial(1, &utterance(1, 1.0));
-    scene.run_until("answered", SECOND, |scene| scene.state(1) == Some(CallerState::Answered));
-    scene.run_for(SECOND / 5);
-    scene.speak(1);
-    scene
 }
 
 /// The outputs that the model was told.
