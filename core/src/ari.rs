@@ -73,6 +73,20 @@ pub struct Channel<'a> {
     /// Who calls.
     #[serde(borrow, default, deserialize_with = "lenient")]
     pub caller: Party<'a>,
+    /// What is executed on it.
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    pub dialplan: Dialplan<'a>,
+}
+
+/// What is executed on a channel.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Dialplan<'a> {
+    /// The application of the dialplan: `Stasis` while an ARI application has the channel.
+    #[serde(borrow, default)]
+    pub app_name: Text<'a>,
+    /// What the dialplan gave to it, with commas between: for `Stasis` the ARI application and its arguments.
+    #[serde(borrow, default)]
+    pub app_data: Text<'a>,
 }
 
 /// Somebody at one end of a channel.
@@ -89,9 +103,29 @@ pub struct Bridge<'a> {
     /// Its id.
     #[serde(borrow, default)]
     pub id: Text<'a>,
+    /// Its name, which its maker chose; ours bears the name of our application ([`Request::CreateBridge`]).
+    #[serde(borrow, default)]
+    pub name: Text<'a>,
 }
 
-impl Channel<'_> {
+impl<'a> Channel<'a> {
+    /// Reads a channel, as `GET /channels/{id}` shows it; `None` if it is not JSON of a channel's shape.
+    #[must_use]
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok().filter(|channel: &Self| !channel.id.is_empty())
+    }
+
+    /// Whether the channel is in the ARI application of that name at this moment.
+    #[must_use]
+    pub fn is_in(&self, app: &str) -> bool {
+        &*self.dialplan.app_name == "Stasis" && self.app_data().next() == Some(app)
+    }
+
+    /// The name of the ARI application and its arguments.
+    fn app_data(&self) -> impl Iterator<Item = &str> {
+        self.dialplan.app_data.split(',')
+    }
+
     /// Whether the channel was made to carry media to an application, ours or another's: never a caller.
     #[must_use]
     pub fn is_media(&self) -> bool {
@@ -145,6 +179,16 @@ impl<'a> Event<'a> {
         };
         let Raw { channel, replace_channel: replaces, bridge, digit, args, .. } = raw;
         Some(Self { kind, channel, replaces, bridge, digit, args })
+    }
+
+    /// The event by which a channel entered the application, from what `GET /channels/{id}` shows of it; `None` if it
+    /// is not JSON of a channel's shape.
+    #[must_use]
+    pub fn of_channel(bytes: &'a [u8]) -> Option<Self> {
+        let channel = Channel::parse(bytes)?;
+        let args = channel.app_data().skip(1).map(|arg| Text::from(arg.to_owned())).collect();
+        let (kind, channel) = (EventKind::StasisStart, Some(channel));
+        Some(Self { kind, channel, replaces: None, bridge: None, digit: Text::default(), args })
     }
 
     /// The caller's number: that of the channel, or else the first argument of `Stasis(…)`. Empty if it is withheld.

@@ -1,7 +1,7 @@
 //! Observations become counters, and counters become text for Prometheus.
 
 use crate::call::EndReason;
-use crate::observe::{BadInput, Guard, Observation, Recovery, Refusal, RtpDrop, UsageKind};
+use crate::observe::{BadInput, Guard, Observation, Recovery, Refusal, RtpDrop, Upkeep, UsageKind};
 use crate::outcome::PANICKED;
 use crate::settings::{DeadAirStep, Prompt};
 use prometheus_client::encoding::text::encode;
@@ -57,6 +57,9 @@ pub struct Metrics {
     late_slots: Counter,
     playout_dropped: Counter<f64, AtomicU64>,
     ari_connected: Gauge,
+    adopted: Counter,
+    orphans: Counter,
+    restarts: Counter,
     breaker_open: Gauge,
 }
 
@@ -115,6 +118,9 @@ impl Metrics {
             late_slots: Counter::default(),
             playout_dropped: Counter::default(),
             ari_connected: Gauge::default(),
+            adopted: Counter::default(),
+            orphans: Counter::default(),
+            restarts: Counter::default(),
             breaker_open: Gauge::default(),
         };
         // Every status is there with a zero before it first happens: Prometheus does not see an increase from
@@ -202,6 +208,17 @@ impl Metrics {
         );
         r.register("ari_connected", "1 while the ARI event socket is open", self.ari_connected.clone());
         r.register(
+            "calls_adopted",
+            "Callers who were found waiting for a call that is lost, and were taken on",
+            self.adopted.clone(),
+        );
+        r.register(
+            "orphans",
+            "Channels and bridges of ours that no call owned and that were removed",
+            self.orphans.clone(),
+        );
+        r.register("asterisk_restarts", "Times that Asterisk was found restarted", self.restarts.clone());
+        r.register(
             "breaker_open",
             "1 while new calls are refused because the Realtime side has failed for those before them",
             self.breaker_open.clone(),
@@ -246,6 +263,19 @@ impl Metrics {
             "Records of calls that could not be written to CALL_RECORD_DIR",
             self.records_lost.clone(),
         );
+    }
+
+    fn upkeep(&self, upkeep: &Upkeep) {
+        match upkeep {
+            Upkeep::Adopted => bump(&self.adopted, 1),
+            Upkeep::AsteriskRestarted { .. } => bump(&self.restarts, 1),
+            Upkeep::LinkSilent
+            | Upkeep::Resynced { .. }
+            | Upkeep::ResyncAgain { .. }
+            | Upkeep::Draining { .. }
+            | Upkeep::DrainOver { .. }
+            | Upkeep::GaveUp { .. } => {}
+        }
     }
 
     /// Counts what a call or the switchboard told.
@@ -300,12 +330,14 @@ impl Metrics {
             Observation::AriUp => {
                 self.ari_connected.set(1);
             }
-            Observation::AriDown { .. } => {
+            Observation::AriDown { .. } | Observation::AppReplaced => {
                 self.ari_connected.set(0);
             }
             Observation::Guard(Guard::BreakerOpened { .. }) => {
                 self.breaker_open.set(1);
             }
+            Observation::Upkeep(upkeep) => self.upkeep(&upkeep),
+            Observation::Orphan => bump(&self.orphans, 1),
             Observation::Guard(Guard::BreakerClosed) => {
                 self.breaker_open.set(0);
             }
@@ -333,9 +365,7 @@ impl Metrics {
             | Observation::MediaDown { .. }
             | Observation::Ending(_)
             | Observation::LeftBehind
-            | Observation::AppReplaced
-            | Observation::NotACaller
-            | Observation::Orphan => {}
+            | Observation::NotACaller => {}
         }
     }
 

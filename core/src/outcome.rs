@@ -48,11 +48,13 @@ pub enum EndReason {
     DeadAir,
     /// The agent's answers failed again and again.
     AnswersFailed,
+    /// Asterisk was restarted, and its channels went with it.
+    AsteriskRestarted,
 }
 
 impl EndReason {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::CallerHungUp,
         Self::AgentHungUp,
         Self::Transferred,
@@ -66,6 +68,7 @@ impl EndReason {
         Self::RealtimeLost,
         Self::DeadAir,
         Self::AnswersFailed,
+        Self::AsteriskRestarted,
     ];
 
     /// Whether it is the Realtime side's.
@@ -92,6 +95,7 @@ impl EndReason {
             Self::RealtimeLost => "realtime_lost",
             Self::DeadAir => "dead_air",
             Self::AnswersFailed => "answers_failed",
+            Self::AsteriskRestarted => "asterisk_restarted",
         }
     }
 }
@@ -112,6 +116,7 @@ impl fmt::Display for EndReason {
             Self::RealtimeLost => "the Realtime side could not be reached or broke off",
             Self::DeadAir => "the caller spoke and nothing happened",
             Self::AnswersFailed => "the agent's answers failed again and again",
+            Self::AsteriskRestarted => "Asterisk was restarted",
         })
     }
 }
@@ -119,8 +124,12 @@ impl fmt::Display for EndReason {
 /// Why the driver ends a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StopReason {
-    /// The process is going away.
+    /// The process is going away: the caller is told goodbye, and goes on or is hung up.
     Shutdown,
+    /// The process is going away at once, without a word.
+    AtOnce,
+    /// Asterisk was restarted: nothing of the call is left there.
+    AsteriskRestarted,
     /// The caller's channel left without our being told: it has come in anew, as another call.
     CallerLeft,
 }

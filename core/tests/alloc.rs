@@ -5,6 +5,7 @@
     reason = "tests run side by side, so each counts what its own thread does"
 )]
 
+use ari_bridge_core::call::Origin;
 use ari_bridge_core::conceal::{Concealer, Fade};
 use ari_bridge_core::downlink::{Downlink, Pushed};
 use ari_bridge_core::format::{Encoding, MediaFormat, ModelFormat};
@@ -180,7 +181,7 @@ fn the_downlink_allocates_nothing_from_delta_to_datagram() {
 #[test]
 fn the_record_of_a_call_allocates_nothing_for_its_packets() {
     let id = IdPrefix { nonce: InstanceNonce::new(1), call: CallId(1) };
-    let mut recorder = Recorder::new(id, UtcNanos(0), b"", Texts::Kept);
+    let mut recorder = Recorder::new(id, UtcNanos(0), &Origin::Arrived { event: b"" }, Texts::Kept);
     let allocated = counted(|n| {
         for observation in [
             Observation::RtpIn,

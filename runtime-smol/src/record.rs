@@ -2,7 +2,7 @@
 //!
 //! A call never waits for the disk: a thread of its own writes, and what it cannot take in time is lost, and counted.
 
-use ari_bridge_core::call::{Actions, Origin, Outcome, Record, Start};
+use ari_bridge_core::call::{Actions, Outcome, Record, Start};
 use ari_bridge_core::config::RecordConfig;
 use ari_bridge_core::observe::Observation;
 use ari_bridge_core::record::{CallRecord, Recorder, Texts, is_older, unfinished_name};
@@ -42,9 +42,8 @@ pub(crate) struct Recording {
 
 impl Recording {
     pub(crate) fn new(shared: &Arc<Shared>, start: &Start<'_>) -> Self {
-        let Origin::Arrived { event } = start.origin;
         let texts = if shared.records.is_some() { Texts::Kept } else { Texts::Counted };
-        let recorder = Recorder::new(start.ids, start.utc, event, texts);
+        let recorder = Recorder::new(start.ids, start.utc, &start.origin, texts);
         Self { shared: shared.clone(), recorder: Some(recorder) }
     }
 
@@ -229,7 +228,7 @@ fn sweep(dir: &Path, keep_for: Duration) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ari_bridge_core::call::EndReason;
+    use ari_bridge_core::call::{EndReason, Origin};
     use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce};
     use ari_bridge_core::time::UtcNanos;
     use std::os::unix::fs::PermissionsExt;
@@ -267,7 +266,12 @@ mod tests {
 
     fn record(call: u64) -> (String, CallRecord) {
         let id = IdPrefix { nonce: InstanceNonce::new(7), call: CallId(call) };
-        let recorder = Recorder::new(id, UtcNanos(1_795_346_951_000_000_000), b"", Texts::Kept);
+        let recorder = Recorder::new(
+            id,
+            UtcNanos(1_795_346_951_000_000_000),
+            &Origin::Arrived { event: b"" },
+            Texts::Kept,
+        );
         let duration = Duration::from_secs(1);
         let outcome =
             Outcome { ended: EndReason::CallerHungUp, answered: true, duration, left_behind: false };

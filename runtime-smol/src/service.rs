@@ -89,7 +89,7 @@ impl Service {
     /// As [`Service::start`].
     pub fn start_watched(config: Config, watch: Option<Arc<dyn Watch>>) -> Result<Self, RunError> {
         let admin_bind = config.admin_bind;
-        let threads = threads(config.switchboard.max_calls);
+        let threads = threads(config.switchboard.max_calls.unwrap_or(config.switchboard.ports));
         let executor: Arc<Executor<'static>> = Arc::default();
         let shared = Arc::new(Shared::new(config, watch, &executor)?);
         let listener = admin::bind(admin_bind).map_err(|error| RunError::Admin(admin_bind, error))?;

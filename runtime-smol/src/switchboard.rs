@@ -1,7 +1,7 @@
 //! The driver of the switchboard: one task that owns the event socket of ARI and knows where every call's
 //! mailbox is. It never waits for a call, because Asterisk cuts off a client that reads slowly.
 
-use ari_bridge_core::call::{LinkState, Method, News, Origin, Outcome, Start, StopReason};
+use ari_bridge_core::call::{Entry, LinkState, Method, News, Origin, Outcome, Start, StopReason};
 use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LinkId, RequestId};
 use ari_bridge_core::switchboard::{Action, Actions, Input, Next, Switchboard};
 use smol::Timer;
@@ -133,7 +133,7 @@ impl Driver {
         let Some(events) = &mut self.events else { return false };
         let Poll::Ready(event) = events.poll_event(cx) else { return false };
         match event {
-            LinkEvent::Alive => {}
+            LinkEvent::Alive => self.step(Input::AriPong),
             LinkEvent::Up => self.step(Input::AriUp),
             LinkEvent::Message(bytes) => self.step(Input::Ari(&bytes)),
             LinkEvent::Down(down) => {
@@ -184,9 +184,15 @@ impl Driver {
                 Action::Ari { id, method, path, timeout } => {
                     self.request(id, method, out.text(path), timeout)
                 }
-                Action::StartCall { call, ids, seed, event, caller } => {
+                Action::PingAri => {
+                    if let Some(events) = &mut self.events {
+                        self.fresh |= events.ping(&mut Context::from_waker(std::task::Waker::noop()));
+                    }
+                }
+                Action::CloseAri => self.events = None,
+                Action::StartCall { call, ids, seed, entry, about, caller } => {
                     let tag = self.shared.caller_tag(out.text(caller));
-                    self.start_call(call, ids, seed, tag, out.bytes(event).to_vec());
+                    self.start_call(call, ids, seed, tag, (entry, out.bytes(about).to_vec()));
                 }
                 Action::ToCall { call, event } => {
                     if let Some(post) = self.calls.get(&call) {
@@ -233,7 +239,7 @@ impl Driver {
         ids: IdPrefix,
         seed: u64,
         caller_tag: Option<[u8; 32]>,
-        event: Vec<u8>,
+        (entry, about): (Entry, Vec<u8>),
     ) {
         let (post, letters) = mailbox();
         self.calls.insert(call, post.clone());
@@ -246,7 +252,7 @@ impl Driver {
                 utc: utc(),
                 caller_tag,
                 media: shared.config.media,
-                origin: Origin::Arrived { event: &event },
+                origin: Origin::new(entry, &about),
             };
             call::Driver::new(shared, start, switchboard, post, letters).run().await
         };

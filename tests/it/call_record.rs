@@ -1,6 +1,6 @@
 //! The record of a call: from stories in virtual time and from a call over real sockets, held against its JSON Schema.
 
-use ari_bridge_core::call::{Actions, EndReason, Outcome, Record};
+use ari_bridge_core::call::{Actions, EndReason, Origin, Outcome, Record};
 use ari_bridge_core::config::{Config, RecordConfig};
 use ari_bridge_core::fault::IoFault;
 use ari_bridge_core::format::MediaFormat;
@@ -43,7 +43,12 @@ fn checked(record: &CallRecord) -> [Value; 2] {
 }
 
 fn recorder() -> Recorder {
-    Recorder::new(ID, UtcNanos(1_795_346_951_573_000_000), START.as_bytes(), Texts::Kept)
+    Recorder::new(
+        ID,
+        UtcNanos(1_795_346_951_573_000_000),
+        &Origin::Arrived { event: START.as_bytes() },
+        Texts::Kept,
+    )
 }
 
 fn outcome(ended: EndReason) -> Outcome {
@@ -234,7 +239,7 @@ fn shapes() -> Vec<CallRecord> {
     for (n, observation) in (0..).zip(&observations) {
         eventful.observe(Instant::from_millis(n), observation);
     }
-    let nobody = Recorder::new(ID, UtcNanos(0), b"not an event", Texts::Counted);
+    let nobody = Recorder::new(ID, UtcNanos(0), &Origin::Arrived { event: b"not an event" }, Texts::Counted);
     let mut shapes = vec![eventful.finish(&outcome(EndReason::CallerHungUp)), nobody.panicked()];
     shapes.extend(EndReason::ALL.map(|reason| recorder().finish(&outcome(reason))));
     shapes

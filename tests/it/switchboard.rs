@@ -196,7 +196,8 @@ fn a_refused_caller_who_is_back_before_the_reply_is_sent_on_again() {
 #[test]
 fn a_refused_caller_goes_on_also_if_the_dialplan_cannot_be_told_why() {
     for refused in [true, false] {
-        let mut desk = Desk::with(&SwitchboardSettings { max_calls: 0, ..SwitchboardSettings::default() });
+        let mut desk =
+            Desk::with(&SwitchboardSettings { max_calls: Some(0), ..SwitchboardSettings::default() });
         assert!(desk.rings("17.1").contains(&status("17.1", "refused_too_many_calls")));
         let timeout = desk.out.iter().find_map(|action| match action {
             Action::Ari { timeout, .. } => Some(timeout),
@@ -227,7 +228,7 @@ fn a_refused_caller_goes_where_the_operator_says() {
         ),
         (Fallback::HangUp, vec!["DELETE /channels/17.1?reason=congestion".to_owned()]),
     ] {
-        let settings = SwitchboardSettings { max_calls: 0, fallback, ..SwitchboardSettings::default() };
+        let settings = SwitchboardSettings { max_calls: Some(0), fallback, ..SwitchboardSettings::default() };
         let mut desk = Desk::with(&settings);
         let mut sent = desk.rings("17.1");
         sent.remove(0);
@@ -332,7 +333,7 @@ fn a_caller_who_comes_back_while_the_old_call_is_cleaned_up_gets_a_new_one() {
 
 #[test]
 fn a_caller_who_comes_back_and_is_refused_is_let_go_of_by_the_switchboard_alone() {
-    let mut desk = Desk::with(&SwitchboardSettings { max_calls: 1, ..SwitchboardSettings::default() });
+    let mut desk = Desk::with(&SwitchboardSettings { max_calls: Some(1), ..SwitchboardSettings::default() });
     desk.rings("17.1");
     assert_eq!(
         desk.rings("17.1"),
@@ -353,7 +354,7 @@ proptest! {
     fn refused_callers_are_let_go_of_in_whatever_order_things_come(
         moves in prop::collection::vec((0u8..6, any::<u8>()), 0..60)
     ) {
-        let mut desk = Desk::with(&SwitchboardSettings { max_calls: 0, ..SwitchboardSettings::default() });
+        let mut desk = Desk::with(&SwitchboardSettings { max_calls: Some(0), ..SwitchboardSettings::default() });
         let mut open: Vec<(RequestId, String)> = Vec::new();
         let note = |desk: &Desk, open: &mut Vec<(RequestId, String)>| {
             for action in desk.out.iter() {

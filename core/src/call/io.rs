@@ -1,5 +1,6 @@
 //! What goes into a call and what comes out of it.
 
+use crate::ari::Event;
 use crate::id::{IdPrefix, LegId, LinkId, RequestId, ToolId};
 pub use crate::observe::TurnLatency;
 use crate::observe::{BadInput, Observation, Once};
@@ -54,6 +55,50 @@ pub enum Origin<'a> {
         /// The `StasisStart` event, as it came.
         event: &'a [u8],
     },
+    /// A channel was found in the application whose call an earlier run of the bridge, or an earlier connection to
+    /// Asterisk, has lost: the caller still waits.
+    Adopted {
+        /// What `GET /channels/{id}` shows of it.
+        channel: &'a [u8],
+    },
+}
+
+/// Which [`Origin`] a call has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Entry {
+    /// [`Origin::Arrived`].
+    Arrived,
+    /// [`Origin::Adopted`].
+    Adopted,
+}
+
+impl<'a> Origin<'a> {
+    /// The origin of this kind that these bytes tell of.
+    #[must_use]
+    pub const fn new(entry: Entry, bytes: &'a [u8]) -> Self {
+        match entry {
+            Entry::Arrived => Self::Arrived { event: bytes },
+            Entry::Adopted => Self::Adopted { channel: bytes },
+        }
+    }
+
+    /// Of which kind it is.
+    #[must_use]
+    pub const fn entry(&self) -> Entry {
+        match self {
+            Self::Arrived { .. } => Entry::Arrived,
+            Self::Adopted { .. } => Entry::Adopted,
+        }
+    }
+
+    /// The event by which the caller entered the application, or one that says the same; `None` if it cannot be read.
+    #[must_use]
+    pub fn event(&self) -> Option<Event<'a>> {
+        match self {
+            Self::Arrived { event } => Event::parse(event),
+            Self::Adopted { channel } => Event::of_channel(channel),
+        }
+    }
 }
 
 /// What happened. Bytes are raw, so that a replay goes through the parsers too.

@@ -354,6 +354,13 @@ impl Line {
         self.caller.gone();
     }
 
+    /// Another Asterisk runs than the one that had our channels: all of them are gone.
+    pub(super) fn asterisk_restarted(&mut self) {
+        self.caller.gone();
+        self.media.gone();
+        self.bridge.gone();
+    }
+
     /// A reply. An error means that the call cannot go on.
     pub(super) fn reply(
         &mut self,

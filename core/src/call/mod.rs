@@ -73,8 +73,7 @@ struct Ending {
 impl Call {
     /// Takes a call on: a media socket and a Realtime socket are asked for, and the bridge is being made.
     pub fn new(settings: &CallSettings, start: Start<'_>, now: Instant, out: &mut Actions) -> (Self, Next) {
-        let Origin::Arrived { event } = start.origin;
-        let event = Event::parse(event);
+        let event = start.origin.event();
         let caller = event.as_ref().and_then(|event| event.channel.as_ref());
         let mut rng = Rng::new(start.seed);
         let leg = LegId(1);
@@ -195,7 +194,11 @@ impl Call {
             }
             Input::ToolFailed { id, fault } => self.tools.failed(id, fault, &mut self.talk, out),
             Input::Timer => return self.time_out(now, out),
-            Input::Stop(StopReason::Shutdown) => return Err(EndReason::Shutdown),
+            Input::Stop(StopReason::Shutdown | StopReason::AtOnce) => return Err(EndReason::Shutdown),
+            Input::Stop(StopReason::AsteriskRestarted) => {
+                self.line.asterisk_restarted();
+                return Err(EndReason::AsteriskRestarted);
+            }
             Input::Stop(StopReason::CallerLeft) => {
                 self.line.caller_left();
                 return Err(EndReason::CallerHungUp);

@@ -7,12 +7,14 @@ mod guard;
 mod label;
 mod recovery;
 mod tools;
+mod upkeep;
 mod usage;
 
 pub use guard::Guard;
 pub use label::Label;
 pub use recovery::Recovery;
 pub use tools::{McpEvent, ToolFault, TurnLatency};
+pub use upkeep::Upkeep;
 pub use usage::{Usage, UsageKind};
 
 use crate::fault::IoFault;
@@ -198,6 +200,8 @@ pub enum Observation {
     Recovery(Recovery),
     /// A guard of the switchboard has something to tell.
     Guard(Guard),
+    /// The switchboard keeps the house.
+    Upkeep(Upkeep),
     /// More of the agent's audio is queued than a call may hold; the newest was dropped.
     PlayoutFull {
         /// How much was dropped, in milliseconds.
@@ -342,11 +346,22 @@ pub enum Refusal {
     RealtimeDown,
     /// What a day may cost is spent.
     CostLimit,
+    /// Every media port is in use, or rests after a call.
+    NoPort,
+    /// The caller was found waiting for a call that is lost, and callers are not to be adopted.
+    NotAdopted,
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::TooManyCalls, Self::Stopping, Self::RealtimeDown, Self::CostLimit];
+    pub const ALL: [Self; 6] = [
+        Self::TooManyCalls,
+        Self::Stopping,
+        Self::RealtimeDown,
+        Self::CostLimit,
+        Self::NoPort,
+        Self::NotAdopted,
+    ];
 
     /// The value of the label `status` in the metrics, and of `ARI_BRIDGE_STATUS` on a channel that goes on in the
     /// dialplan.
@@ -357,6 +372,8 @@ impl Refusal {
             Self::Stopping => "refused_stopping",
             Self::RealtimeDown => "refused_realtime_down",
             Self::CostLimit => "refused_cost_limit",
+            Self::NoPort => "refused_no_port",
+            Self::NotAdopted => "refused_not_adopted",
         }
     }
 }
@@ -375,6 +392,7 @@ impl Observation {
             | Self::PlayoutFull { .. } => Severity::Count,
             Self::Recovery(recovery) => recovery.severity(),
             Self::Guard(guard) => guard.severity(),
+            Self::Upkeep(upkeep) => upkeep.severity(),
             Self::RtpLost { .. } | Self::PlayoutLate { .. } | Self::SpeechStarted | Self::SpeechStopped => {
                 Severity::Debug
             }
@@ -471,6 +489,7 @@ impl fmt::Display for Observation {
             Self::Used { .. } => f.write_str("tokens used"),
             Self::Recovery(recovery) => recovery.fmt(f),
             Self::Guard(guard) => guard.fmt(f),
+            Self::Upkeep(upkeep) => upkeep.fmt(f),
             Self::PlayoutFull { dropped_ms } => write!(f, "{dropped_ms} ms of the agent's audio dropped"),
             Self::PlayoutFullBegan => f.write_str(
                 "more of the agent's audio is waiting than a call may hold; its end is dropped, as the metrics count",
@@ -566,6 +585,12 @@ impl fmt::Display for Observation {
             }
             Self::CallRefused(Refusal::CostLimit) => {
                 f.write_str("call sent on in the dialplan: MAX_COST_PER_DAY is spent")
+            }
+            Self::CallRefused(Refusal::NoPort) => f.write_str(
+                "call sent on in the dialplan: every port of RTP_PORT_START..RTP_PORT_END is in use; widen the range",
+            ),
+            Self::CallRefused(Refusal::NotAdopted) => {
+                f.write_str("a caller whose call is lost was sent on in the dialplan: ADOPT=off")
             }
             Self::NotACaller => f.write_str("a channel that is not a caller entered the application; ignored"),
             Self::Orphan => f.write_str("found something of ours on Asterisk that no call owns; removing it"),

@@ -18,7 +18,7 @@ pub use name::{file_name, is_older, unfinished_name};
 pub use shape::*;
 
 use crate::ari::Event;
-use crate::call::{Actions, Outcome, Record};
+use crate::call::{Actions, Origin, Outcome, Record};
 use crate::id::IdPrefix;
 use crate::observe::{TurnLatency, Usage, UsageKind};
 use crate::outcome::PANICKED;
@@ -84,10 +84,10 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// For the call `id` that begins at `begun` with the event `stasis_start`, as it came.
+    /// For the call `id` that begins at `begun`.
     #[must_use]
-    pub fn new(id: IdPrefix, begun: UtcNanos, stasis_start: &[u8], texts: Texts) -> Self {
-        let event = Event::parse(stasis_start);
+    pub fn new(id: IdPrefix, begun: UtcNanos, origin: &Origin<'_>, texts: Texts) -> Self {
+        let event = origin.event();
         let from = event.as_ref().map(Event::caller_number).and_then(number);
         let to = event.as_ref().and_then(|event| event.args.get(1)).and_then(|dialled| number(dialled));
         Self {

@@ -1,7 +1,7 @@
 //! What stands in a record, and what never stands in a line of the log.
 
 use super::*;
-use crate::call::{EndReason, Span};
+use crate::call::{EndReason, Origin, Span};
 use crate::fault::IoFault;
 use crate::id::{CallId, InstanceNonce};
 use crate::observe::{Label, Observation, Recovery, RtpDrop, ToolFault};
@@ -27,7 +27,10 @@ impl Tape {
     }
 
     fn of(event: &str, texts: Texts) -> Self {
-        Self { recorder: Recorder::new(ID, BEGUN, event.as_bytes(), texts), out: Actions::new() }
+        Self {
+            recorder: Recorder::new(ID, BEGUN, &Origin::Arrived { event: event.as_bytes() }, texts),
+            out: Actions::new(),
+        }
     }
 
     fn observe(&mut self, at_ms: u64, observation: Observation) {

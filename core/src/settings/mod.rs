@@ -143,8 +143,15 @@ pub struct Transfer {
 pub struct SwitchboardSettings {
     /// The name under which the bridge is registered with Asterisk.
     pub ari_app: String,
-    /// How many calls are served at once; a further one goes on in the dialplan.
-    pub max_calls: usize,
+    /// How many calls are served at once, if not as many as there are ports; a further one goes on in the dialplan.
+    pub max_calls: Option<usize>,
+    /// How many media ports there are. A call takes one, and gives it back some time after its end.
+    pub ports: usize,
+    /// Whether callers who wait in the application while no call is theirs are taken on, or else go on in the
+    /// dialplan: those of an earlier run of the bridge, and those who came while the event socket was away.
+    pub adopt: bool,
+    /// How long calls may go on when the process is to stop.
+    pub drain: Duration,
     /// Where a caller goes who is not taken on.
     pub fallback: Fallback,
     /// When a Realtime side that fails for every call is left in peace; `None` means never.
@@ -191,7 +198,10 @@ impl Default for SwitchboardSettings {
     fn default() -> Self {
         Self {
             ari_app: "voice-agent".to_owned(),
-            max_calls: 101,
+            max_calls: None,
+            ports: 101,
+            adopt: true,
+            drain: Duration::from_secs(60),
             fallback: Fallback::default(),
             breaker: Some(Breaker::default()),
             max_cost_per_day: None,

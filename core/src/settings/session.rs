@@ -53,6 +53,9 @@ pub struct SessionSettings {
     pub instructions: Option<String>,
     /// What the agent says first; without it the caller speaks first.
     pub greeting: Option<String>,
+    /// What the agent says first to a caller who is taken on again ([`crate::call::Origin::Adopted`]), word for word;
+    /// without it, that the line was interrupted, in words of its own.
+    pub adopted_greeting: Option<String>,
     /// How the server tells that the caller speaks.
     pub turn_detection: TurnDetection,
     /// Whether the server stops its answer by itself when the caller speaks. If not, the bridge asks it to.
@@ -343,6 +346,7 @@ impl Default for SessionSettings {
             speed: None,
             instructions: None,
             greeting: None,
+            adopted_greeting: None,
             turn_detection: TurnDetection::default(),
             interrupt_response: true,
             noise_reduction: None,

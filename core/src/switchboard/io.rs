@@ -1,8 +1,9 @@
 //! What goes into the switchboard and what comes out of it.
 
-use crate::call::{IoFault, LinkState, Method, News, Outcome, StopReason};
+use crate::call::{Entry, IoFault, LinkState, Method, News, Outcome, StopReason};
 use crate::id::{CallId, IdPrefix, RequestId};
 use crate::observe::Observation;
+use crate::settings::SwitchboardSettings;
 use crate::time::{Duration, Instant};
 
 pub use crate::actions::Span;
@@ -31,6 +32,9 @@ pub enum Input<'a> {
     },
     /// An event came.
     Ari(&'a [u8]),
+    /// A sign of life came on the event socket that is no event: the answer to [`Action::PingAri`], or a ping of
+    /// Asterisk's own.
+    AriPong,
     /// The reply to [`Action::Ari`], whatever its status.
     AriReply {
         /// The request.
@@ -66,8 +70,13 @@ pub enum Input<'a> {
         /// Which.
         call: CallId,
     },
-    /// The process is to stop: no new calls, and the running ones end.
+    /// The process is to stop: no new calls, and those under way may go on for
+    /// [`SwitchboardSettings::drain`].
     Drain,
+    /// The process is to stop now: calls end at once, and what they made is removed.
+    StopNow,
+    /// The operator has changed the settings. They hold for new calls; the application's name stays.
+    Settings(&'a SwitchboardSettings),
     /// Every input that was ready has been given, and the deadline may have passed.
     Timer,
 }
@@ -77,6 +86,11 @@ pub enum Input<'a> {
 pub enum Action {
     /// Open the event socket (`GET /ari/events?app=…`), now; the answer is `AriUp` or `AriDown`.
     OpenAri,
+    /// Send a WebSocket ping (RFC 6455 §5.5.2) on the event socket. Never a pong that was not asked for: some versions
+    /// of Asterisk die of it.
+    PingAri,
+    /// Drop the event socket, whatever its state. Nothing more is told of it: no `AriDown` follows.
+    CloseAri,
     /// Send a request to ARI.
     Ari {
         /// Comes back with the reply.
@@ -88,7 +102,7 @@ pub enum Action {
         /// How long to wait for the reply.
         timeout: Duration,
     },
-    /// Make a call out of this `StasisStart`.
+    /// Make a call.
     StartCall {
         /// The call.
         call: CallId,
@@ -96,8 +110,10 @@ pub enum Action {
         ids: IdPrefix,
         /// Its seed.
         seed: u64,
-        /// The event, as it came.
-        event: Span,
+        /// How it came about.
+        entry: Entry,
+        /// What [`crate::call::Origin`] holds: the event or the channel, as it came.
+        about: Span,
         /// The caller's number, for [`crate::call::Start::caller_tag`]; empty if it is withheld.
         caller: Span,
     },
@@ -119,7 +135,7 @@ pub enum Action {
     },
     /// Tell whoever watches: logs, metrics.
     Observe(Observation),
-    /// Drained: no call is left and no request is open. The last action, once.
+    /// Drained: no call is left and no request is open, or there is no more time for them. The last action, once.
     Finish,
 }
 
@@ -140,4 +156,10 @@ pub enum Wake {
     Reconnect,
     /// A clean-up request is to be repeated.
     CleanUp,
+    /// The event socket has been silent: it is pinged, or given up.
+    Ping,
+    /// Asterisk is to be asked again what there is.
+    Resync,
+    /// The time that calls have to end is over.
+    Drain,
 }

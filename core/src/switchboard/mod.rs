@@ -11,7 +11,7 @@ mod spending;
 pub use io::*;
 
 use crate::ari::{Channel, Event, EventKind};
-use crate::call::{IoFault, LinkState, News, StopReason};
+use crate::call::{Entry, IoFault, LinkState, News, StopReason};
 use crate::id::{CallId, IdPrefix, InstanceNonce, ResourceId};
 use crate::observe::{BadInput, Guard, Observation, Once, Refusal};
 use crate::outcome::PANICKED;
@@ -143,7 +143,8 @@ impl Switchboard {
             Input::CallTold { call, news } => self.told(now, call, news, out),
             Input::CallFinished { call, outcome: _ } => self.forget(call),
             Input::CallPanicked { call } => self.panicked(now, call, out),
-            Input::Drain => self.drain(out),
+            Input::Drain | Input::StopNow => self.drain(out),
+            Input::AriPong | Input::Settings(_) => {}
             Input::Timer => {
                 if let Link::Down { failures, retry_at } = self.link
                     && retry_at <= now
@@ -254,7 +255,7 @@ impl Switchboard {
         if self.draining {
             return Some(Refusal::Stopping);
         }
-        if self.calls.len() >= self.settings.max_calls {
+        if self.settings.max_calls.is_some_and(|most| self.calls.len() >= most) {
             return Some(Refusal::TooManyCalls);
         }
         if self.spending.is_over(now) {
@@ -291,12 +292,19 @@ impl Switchboard {
         let call = self.next_call();
         self.last_call = call.0;
         self.register(call, channel);
-        let event = out.put(bytes);
+        let about = out.put(bytes);
         // Those who withhold their numbers are not one and the same.
         let is_withheld = WITHHELD.iter().any(|word| word.eq_ignore_ascii_case(number));
         let caller = out.put(if is_withheld { b"" } else { number.as_bytes() });
         let ids = IdPrefix { nonce: self.nonce, call };
-        out.push(Action::StartCall { call, ids, seed: self.rng.next_u64(), event, caller });
+        out.push(Action::StartCall {
+            call,
+            ids,
+            seed: self.rng.next_u64(),
+            entry: Entry::Arrived,
+            about,
+            caller,
+        });
     }
 
     fn register(&mut self, call: CallId, channel: &Channel<'_>) {

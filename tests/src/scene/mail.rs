@@ -54,6 +54,7 @@ impl Down {
 #[derive(Debug)]
 pub(super) enum Note {
     Up,
+    Pong,
     Down(Option<u16>, Option<IoFault>),
     Event(Vec<u8>),
     Reply(RequestId, u16, Vec<u8>),
@@ -89,6 +90,7 @@ impl Note {
     pub(super) fn input(&self) -> switchboard::Input<'_> {
         match self {
             Note::Up => switchboard::Input::AriUp,
+            Note::Pong => switchboard::Input::AriPong,
             Note::Down(http_status, fault) => {
                 switchboard::Input::AriDown { http_status: *http_status, fault: *fault }
             }

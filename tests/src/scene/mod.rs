@@ -128,7 +128,7 @@ impl Scene {
     #[must_use]
     pub fn new(stage: Stage) -> Self {
         let settings = SwitchboardSettings {
-            max_calls: stage.max_calls,
+            max_calls: Some(stage.max_calls),
             fallback: stage.call.fallback.clone(),
             ..SwitchboardSettings::default()
         };
@@ -444,8 +444,10 @@ impl Scene {
         for action in out.iter() {
             match action {
                 Action::OpenAri => self.send(Parcel::Asterisk(Knock::Events)),
+                Action::PingAri => self.send_after(FLIGHT, Parcel::Switchboard(Note::Pong)),
+                Action::CloseAri => self.step_asterisk(pbx::Input::EventsClosed { socket: SOCKET }),
                 Action::Ari { id, method, path, .. } => self.request(None, id, method, out.text(path)),
-                Action::StartCall { call, ids, seed, event, caller } => {
+                Action::StartCall { call, ids, seed, entry, about, caller } => {
                     let tag = self.stage.safety.then(|| {
                         let mut tag = [0; 32];
                         tag.iter_mut().zip(out.bytes(caller)).for_each(|(to, from)| *to = *from);
@@ -457,7 +459,7 @@ impl Scene {
                         utc: UtcNanos(self.stage.server.utc.0.saturating_add(self.now.as_nanos())),
                         caller_tag: tag,
                         media: self.stage.media,
-                        origin: Origin::Arrived { event: out.bytes(event) },
+                        origin: Origin::new(entry, out.bytes(about)),
                     };
                     self.start_call(call, start);
                 }

@@ -13,6 +13,7 @@ use super::url::{Endpoint, Schemes, is_host_name};
 use super::{AriConfig, Config, PromptFiles, RecordConfig, RtpConfig, prompt_variable};
 use crate::format::MediaFormat;
 use crate::settings::{CallSettings, Dialect, MediaPlan, Prompt, SwitchboardSettings, Transport};
+use crate::time::Duration;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 
@@ -32,8 +33,10 @@ pub(super) fn config(variables: &BTreeMap<String, String>) -> Result<Config, Con
     let (call, breaker) = (call::call(&mut reader, session), recovery::breaker(&mut reader));
     let money = money::money(&mut reader, realtime.as_ref());
     let (prompts, record) = (prompts(&mut reader), record(&mut reader));
-    let admin_bind = admin_bind(&mut reader);
-    match (ari, realtime, safety_key, rtp, media, call, breaker, money, prompts, record, admin_bind) {
+    let (admission, admin_bind) = (admission(&mut reader), admin_bind(&mut reader));
+    match (
+        ari, realtime, safety_key, rtp, media, call, breaker, money, prompts, record, admission, admin_bind,
+    ) {
         (
             Some(ari),
             Some(realtime),
@@ -45,11 +48,15 @@ pub(super) fn config(variables: &BTreeMap<String, String>) -> Result<Config, Con
             Some(money),
             Some(prompts),
             Some(record),
+            Some(admission),
             Some(admin_bind),
         ) if reader.is_clean() => Ok(Config {
             switchboard: SwitchboardSettings {
                 ari_app: ari.app.clone(),
-                max_calls: rtp.ports(),
+                max_calls: admission.max_calls,
+                ports: rtp.ports(),
+                adopt: admission.adopt,
+                drain: admission.drain,
                 fallback: call.fallback.clone(),
                 breaker,
                 max_cost_per_day: money.max_cost_per_day,
@@ -160,6 +167,21 @@ fn path(reader: &mut Reader<'_>, name: &'static str) -> Option<Option<String>> {
     reader.parse_optional(name, "a path without control characters", |text| {
         is_plain(text).then(|| text.to_owned())
     })
+}
+
+/// Which callers are taken on, and what becomes of them at the end of the process.
+struct Admission {
+    max_calls: Option<usize>,
+    adopt: bool,
+    drain: Duration,
+}
+
+fn admission(reader: &mut Reader<'_>) -> Option<Admission> {
+    let max_calls = reader.optional_number("MAX_CALLS", 1..=65_535, " calls");
+    let adopt = reader.on_off("ADOPT");
+    let drain = reader.number("DRAIN_SECONDS", 0..=86_400, " seconds");
+    let max_calls = max_calls?.and_then(|calls| usize::try_from(calls).ok());
+    Some(Admission { max_calls, adopt: adopt?, drain: Duration::from_secs(drain?) })
 }
 
 fn admin_bind(reader: &mut Reader<'_>) -> Option<SocketAddr> {

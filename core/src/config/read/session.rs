@@ -37,6 +37,7 @@ pub(super) fn session(
         speed: speed?,
         instructions: reader.optional("OPENAI_INSTRUCTIONS"),
         greeting: reader.optional("OPENAI_GREETING"),
+        adopted_greeting: reader.optional("ADOPT_GREETING"),
         turn_detection: turn_detection?,
         interrupt_response: interrupt_response?,
         noise_reduction: noise_reduction?,

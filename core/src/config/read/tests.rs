@@ -61,6 +61,10 @@ fn every_setting_reaches_its_place() {
         ("ANSWER_WITHIN_MS", "500"),
         ("MAX_CALL_SECONDS", "86400"),
         ("ADMIN_BIND", "[::1]:0"),
+        ("MAX_CALLS", "7"),
+        ("ADOPT", "off"),
+        ("DRAIN_SECONDS", "90"),
+        ("ADOPT_GREETING", "We are back."),
         ("REALTIME_DIALECT", "xai"),
         ("OPENAI_HEADERS", "X-A=b"),
         ("SAFETY_IDENTIFIER_KEY", "0123456789abcdef"),
@@ -156,7 +160,7 @@ fn every_setting_reaches_its_place() {
     assert_eq!((keys.pause, keys.hot), (Duration::from_millis(20_000), vec![('0', 0)]));
     assert_eq!(config.realtime.headers.len(), 1);
     assert_eq!(config.safety_key.unwrap().expose(), "0123456789abcdef");
-    assert_eq!((config.switchboard.max_calls, config.switchboard.ari_app.as_str()), (1, "shop.de_1"));
+    assert_eq!((config.switchboard.ports, config.switchboard.ari_app.as_str()), (1, "shop.de_1"));
     assert_eq!(
         (config.media.format, config.ari.ca_file.as_deref()),
         (MediaFormat::Alaw, Some("/etc/ca.pem"))
@@ -184,7 +188,17 @@ fn every_setting_of_recovery_reaches_its_place(config: &Config) {
         audio_out: 6_000,
     };
     assert_eq!((call.prices, &*call.prompts), (Some(prices), &Prompts::default()));
-    let SwitchboardSettings { ari_app: _, max_calls: _, fallback, breaker, max_cost_per_day } = switchboard;
+    let SwitchboardSettings {
+        ari_app: _,
+        max_calls,
+        ports: _,
+        adopt,
+        drain,
+        fallback,
+        breaker,
+        max_cost_per_day,
+    } = switchboard;
+    assert_eq!((*max_calls, *adopt, *drain), (Some(7), false, Duration::from_secs(90)));
     assert_eq!(fallback, &call.fallback);
     assert_eq!(*breaker, Some(Breaker { calls: 1000, wait: Duration::from_secs(3600) }));
     assert_eq!(*max_cost_per_day, Some(2_500_000_000));

@@ -58,6 +58,11 @@ pub static VARIABLES: &[Variable] = {
         variable("OPENAI_INSTRUCTIONS", Unset, "What the model is told: the system prompt"),
         variable("OPENAI_GREETING", Unset, "What the agent says first; without it the caller speaks first"),
         variable(
+            "ADOPT_GREETING",
+            Unset,
+            "What the agent says first to a caller who is taken on again after a restart of the bridge (ADOPT); without it, in words of its own, that the line was interrupted",
+        ),
+        variable(
             "OPENAI_REALTIME_URL",
             Value("wss://api.openai.com/v1/realtime"),
             "The Realtime server, ws:// or wss://; the model is added to the query unless a model is there",
@@ -109,7 +114,12 @@ pub static VARIABLES: &[Variable] = {
         variable(
             "RTP_PORT_END",
             Value("30100"),
-            "The last one. A call takes one port, so the range is also the number of calls at once",
+            "The last one. A call takes one port, which rests for two seconds after it",
+        ),
+        variable(
+            "MAX_CALLS",
+            Unset,
+            "How many calls are served at once, 1 to 65535; without it as many as there are ports. A further caller goes on in the dialplan",
         ),
         variable(
             "RTP_SOURCE",
@@ -325,6 +335,16 @@ pub static VARIABLES: &[Variable] = {
             "CALL_RECORD_DAYS",
             Unset,
             "For how many days they are kept, 1 to 3650; without it 30. Only with CALL_RECORD_DIR",
+        ),
+        variable(
+            "ADOPT",
+            Value("on"),
+            "Whether callers whose call was lost, by a crash of the bridge or a lost connection to Asterisk, are taken on again: on, or off to send them on as FALLBACK says",
+        ),
+        variable(
+            "DRAIN_SECONDS",
+            Value("60"),
+            "How long calls may go on after SIGTERM, 0 to 86400 seconds; then the agent says goodbye. A second SIGTERM ends them now",
         ),
         variable(
             "ADMIN_BIND",
