@@ -125,6 +125,12 @@ impl Holding {
         self.retry_at = None;
     }
 
+    /// The Asterisk that it was on is gone, and so is it; but a create that is under way may yet be executed by the next.
+    pub(crate) fn lost(&mut self) {
+        self.there = if self.create == Create::Known { There::No } else { There::Maybe };
+        self.retry_at = None;
+    }
+
     /// It is not needed any more.
     pub(crate) const fn release(&mut self) {
         self.released = true;

@@ -3,7 +3,11 @@
 //! A freed port goes to the end of the queue: packets of the call that had it may still arrive, and the longer
 //! it rests the less they can hurt.
 
+use crate::time::Duration;
 use std::collections::{BTreeSet, VecDeque};
+
+/// How long a port rests after a call before another one gets it: what was still under way to it has come by then.
+pub const REST: Duration = Duration::from_secs(2);
 
 /// The ports of `RTP_PORT_START..=RTP_PORT_END`, each of them free, handed out, or found busy.
 ///

@@ -1,94 +1,14 @@
 //! What the switchboard does with what no call owns, and with whatever comes.
 
-use ari_bridge_core::call::{EndReason, IoFault, News, Outcome};
-use ari_bridge_core::id::{CallId, InstanceNonce, RequestId};
-use ari_bridge_core::observe::{Guard, Observation, Refusal};
+use crate::desk::{Desk, ENDED, start, status, told};
+use ari_bridge_core::call::{IoFault, News};
+use ari_bridge_core::id::{CallId, RequestId};
+use ari_bridge_core::observe::{Guard, Observation, Refusal, Upkeep};
 use ari_bridge_core::settings::{Fallback, Place, SwitchboardSettings};
-use ari_bridge_core::switchboard::{Action, Actions, Input, Next, Switchboard};
-use ari_bridge_core::time::{Duration, Instant, UtcNanos};
+use ari_bridge_core::switchboard::{Action, Input};
+use ari_bridge_core::time::{Duration, Instant};
 use ari_bridge_tests::choices::Choices;
 use proptest::prelude::*;
-
-/// A switchboard and a clock.
-struct Desk {
-    switchboard: Switchboard,
-    now: Instant,
-    next: Next,
-    out: Actions,
-}
-
-impl Desk {
-    fn new() -> Self {
-        Self::with(&SwitchboardSettings::default())
-    }
-
-    fn with(settings: &SwitchboardSettings) -> Self {
-        let mut out = Actions::new();
-        let (now, nonce) = (Instant::START, InstanceNonce::new(0xD35C));
-        let (switchboard, next) = Switchboard::new(settings, nonce, 1, UtcNanos(0), now, &mut out);
-        Self { switchboard, now, next, out }
-    }
-
-    /// Somebody calls; what follows from it.
-    fn rings(&mut self, channel: &str) -> Vec<String> {
-        self.gives(Input::Ari(&start(channel, "PJSIP/trunk-1", "")))
-    }
-
-    /// A call tells something.
-    fn tells(&mut self, call: u64, news: News) -> Vec<String> {
-        self.gives(Input::CallTold { call: CallId(call), news })
-    }
-
-    fn ends(&mut self, call: u64) -> Vec<String> {
-        self.gives(Input::CallFinished { call: CallId(call), outcome: ENDED })
-    }
-
-    /// Gives an input a millisecond later; what follows from it, one line each.
-    fn gives(&mut self, input: Input<'_>) -> Vec<String> {
-        self.now = self.now + Duration::from_millis(1);
-        self.out.clear();
-        self.next = self.switchboard.step(self.now, input, &mut self.out);
-        let line = |action| match action {
-            Action::Ari { method, path, .. } => format!("{} {}", method.as_str(), self.out.text(path)),
-            Action::StartCall { call, ids, .. } => format!("start call {call} {ids}"),
-            Action::ToCall { call, event } => {
-                format!("to call {call}: {} bytes", self.out.bytes(event).len())
-            }
-            Action::Observe(observation) => format!("observe {observation:?}"),
-            other => format!("{other:?}"),
-        };
-        self.out.iter().map(line).collect()
-    }
-
-    fn last_request(&self) -> RequestId {
-        let id = |action| if let Action::Ari { id, .. } = action { Some(id) } else { None };
-        self.out.iter().filter_map(id).last().expect("a request was sent")
-    }
-
-    fn replies(&mut self, status: u16) -> Vec<String> {
-        let id = self.last_request();
-        self.gives(Input::AriReply { id, status, body: b"" })
-    }
-}
-
-/// The request that tells the dialplan why a caller comes back.
-fn status(channel: &str, value: &str) -> String {
-    format!("POST /channels/{channel}/variable?variable=ARI_BRIDGE_STATUS&value={value}")
-}
-
-fn told(observation: Observation) -> String {
-    format!("observe {observation:?}")
-}
-
-fn start(id: &str, name: &str, more: &str) -> Vec<u8> {
-    format!(
-        r#"{{"type":"StasisStart","args":[],"channel":{{"id":"{id}","name":"{name}","state":"Ring"}}{more}}}"#
-    )
-    .into_bytes()
-}
-
-const ENDED: Outcome =
-    Outcome { ended: EndReason::CallerHungUp, answered: true, duration: Duration::ZERO, left_behind: false };
 
 #[test]
 fn a_caller_becomes_a_call_and_its_events_find_it_by_channel_and_by_our_names() {
@@ -165,7 +85,12 @@ fn after_a_call_that_panicked_its_traces_are_removed_even_those_that_come_late()
 fn a_caller_who_comes_while_the_bridge_stops_is_sent_on() {
     let mut desk = Desk::new();
     desk.gives(Input::Ari(&start("17.1", "PJSIP/a-1", "")));
-    assert_eq!(desk.gives(Input::Drain), ["StopCall { call: CallId(1), reason: Shutdown }"]);
+    let within = Duration::from_secs(60);
+    assert_eq!(
+        desk.gives(Input::Drain),
+        [told(Observation::Upkeep(Upkeep::Draining { calls: 1, within }))],
+        "the call may go on"
+    );
     let refused = told(Observation::CallRefused(Refusal::Stopping));
     assert_eq!(desk.rings("17.2"), [refused, status("17.2", "refused_stopping")]);
     assert_eq!(desk.replies(204), ["POST /channels/17.2/continue"]);
@@ -176,6 +101,33 @@ fn a_caller_who_comes_while_the_bridge_stops_is_sent_on() {
     );
     assert_eq!(desk.gives(Input::AriReply { id, status: 204, body: b"" }), ["Finish"]);
     assert!(desk.next.finished);
+}
+
+#[test]
+fn calls_that_do_not_end_in_time_are_ended_and_what_is_left_after_that_is_left() {
+    let mut desk = Desk::new();
+    desk.gives(Input::Ari(&start("17.1", "PJSIP/a-1", "")));
+    desk.gives(Input::Drain);
+    assert!(desk.gives(Input::Drain).is_empty(), "a second word changes nothing");
+    let over = told(Observation::Upkeep(Upkeep::DrainOver { calls: 1 }));
+    assert_eq!(desk.time_comes(), [&over, "StopCall { call: CallId(1), reason: Shutdown }"]);
+    assert!(desk.now.since(Instant::START) >= Duration::from_secs(60));
+    let gave_up = told(Observation::Upkeep(Upkeep::GaveUp { calls: 1 }));
+    assert_eq!(desk.time_comes(), [&gave_up, "Finish"]);
+    assert!(desk.now.since(Instant::START) < Duration::from_secs(90), "systemd waits that long");
+}
+
+#[test]
+fn whoever_is_in_a_hurry_ends_all_calls_at_once() {
+    for drains_first in [true, false] {
+        let mut desk = Desk::new();
+        desk.gives(Input::Ari(&start("17.1", "PJSIP/a-1", "")));
+        if drains_first {
+            desk.gives(Input::Drain);
+        }
+        assert_eq!(desk.gives(Input::StopNow), ["StopCall { call: CallId(1), reason: AtOnce }"]);
+        assert_eq!(desk.ends(1), ["Finish"]);
+    }
 }
 
 #[test]

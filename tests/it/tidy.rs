@@ -17,12 +17,13 @@ const RINGS: [&[&str]; 5] = [
         "jitter",
         "meter",
         "playout",
+        "ports",
         "resample",
         "transcript",
         "uplink",
     ],
     &["call", "holding", "switchboard"],
-    &["admin", "check", "config", "http", "metrics", "ports", "record", "sim"],
+    &["admin", "check", "config", "http", "metrics", "record", "sim"],
 ];
 
 /// What the core may stand on, directly. The list is the proof that it is pure: nothing in it brings a

@@ -356,9 +356,9 @@ impl Line {
 
     /// Another Asterisk runs than the one that had our channels: all of them are gone.
     pub(super) fn asterisk_restarted(&mut self) {
-        self.caller.gone();
-        self.media.gone();
-        self.bridge.gone();
+        self.caller.lost();
+        self.media.lost();
+        self.bridge.lost();
     }
 
     /// A reply. An error means that the call cannot go on.

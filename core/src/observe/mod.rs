@@ -6,6 +6,7 @@
 mod guard;
 mod label;
 mod recovery;
+mod refusal;
 mod tools;
 mod upkeep;
 mod usage;
@@ -13,6 +14,7 @@ mod usage;
 pub use guard::Guard;
 pub use label::Label;
 pub use recovery::Recovery;
+pub use refusal::Refusal;
 pub use tools::{McpEvent, ToolFault, TurnLatency};
 pub use upkeep::Upkeep;
 pub use usage::{Usage, UsageKind};
@@ -335,49 +337,6 @@ pub enum Observation {
     CallPanicked,
 }
 
-/// Why a call is not taken on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refusal {
-    /// As many calls as allowed are under way.
-    TooManyCalls,
-    /// The bridge is stopping.
-    Stopping,
-    /// The Realtime side has failed for every call of late.
-    RealtimeDown,
-    /// What a day may cost is spent.
-    CostLimit,
-    /// Every media port is in use, or rests after a call.
-    NoPort,
-    /// The caller was found waiting for a call that is lost, and callers are not to be adopted.
-    NotAdopted,
-}
-
-impl Refusal {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::TooManyCalls,
-        Self::Stopping,
-        Self::RealtimeDown,
-        Self::CostLimit,
-        Self::NoPort,
-        Self::NotAdopted,
-    ];
-
-    /// The value of the label `status` in the metrics, and of `ARI_BRIDGE_STATUS` on a channel that goes on in the
-    /// dialplan.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::TooManyCalls => "refused_too_many_calls",
-            Self::Stopping => "refused_stopping",
-            Self::RealtimeDown => "refused_realtime_down",
-            Self::CostLimit => "refused_cost_limit",
-            Self::NoPort => "refused_no_port",
-            Self::NotAdopted => "refused_not_adopted",
-        }
-    }
-}
-
 impl Observation {
     /// How loud the line in the log is.
     #[must_use]
@@ -576,22 +535,7 @@ impl fmt::Display for Observation {
             Self::AppReplaced => f.write_str(
                 "another client took our ARI application name; calls go to it now. Stop it, or set another ARI_APP",
             ),
-            Self::CallRefused(Refusal::TooManyCalls) => {
-                f.write_str("call sent on in the dialplan: as many calls as allowed are under way")
-            }
-            Self::CallRefused(Refusal::Stopping) => f.write_str("call sent on in the dialplan: the bridge is stopping"),
-            Self::CallRefused(Refusal::RealtimeDown) => {
-                f.write_str("call sent on in the dialplan: the Realtime side has failed for every call of late")
-            }
-            Self::CallRefused(Refusal::CostLimit) => {
-                f.write_str("call sent on in the dialplan: MAX_COST_PER_DAY is spent")
-            }
-            Self::CallRefused(Refusal::NoPort) => f.write_str(
-                "call sent on in the dialplan: every port of RTP_PORT_START..RTP_PORT_END is in use; widen the range",
-            ),
-            Self::CallRefused(Refusal::NotAdopted) => {
-                f.write_str("a caller whose call is lost was sent on in the dialplan: ADOPT=off")
-            }
+            Self::CallRefused(why) => why.fmt(f),
             Self::NotACaller => f.write_str("a channel that is not a caller entered the application; ignored"),
             Self::Orphan => f.write_str("found something of ours on Asterisk that no call owns; removing it"),
             Self::CallPanicked => f.write_str("a call was ended by a fault of the bridge; its traces are being removed"),

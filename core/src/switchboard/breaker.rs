@@ -50,6 +50,14 @@ impl CircuitBreaker {
         Self { settings, failures: 0, failed: BTreeSet::new(), state: State::Closed }
     }
 
+    /// The operator has changed the settings. A breaker that is taken away is closed.
+    pub(super) fn settings_are(&mut self, settings: Option<Breaker>) {
+        self.settings = settings;
+        if settings.is_none() {
+            self.state = State::Closed;
+        }
+    }
+
     /// Whether `call` may be taken on. If so, it must be: it may be the one that tries.
     pub(super) fn admit(&mut self, now: Instant, call: CallId) -> Admission {
         match (&mut self.state, self.settings) {

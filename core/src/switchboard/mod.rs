@@ -5,35 +5,40 @@
 
 mod breaker;
 mod io;
+mod link;
 mod orphans;
+mod resync;
 mod spending;
 
 pub use io::*;
 
 use crate::ari::{Channel, Event, EventKind};
-use crate::call::{Entry, IoFault, LinkState, News, StopReason};
+use crate::call::{Entry, IoFault, LinkState, News, Outcome, StopReason};
 use crate::id::{CallId, IdPrefix, InstanceNonce, ResourceId};
-use crate::observe::{BadInput, Guard, Observation, Once, Refusal};
+use crate::observe::{BadInput, Guard, Observation, Once, Refusal, Upkeep};
 use crate::outcome::PANICKED;
+use crate::ports;
 use crate::rng::Rng;
 use crate::settings::SwitchboardSettings;
 use crate::time::{Duration, Instant, UtcNanos};
 use breaker::{Admission, CircuitBreaker};
-use orphans::{Orphan, Orphans};
+use link::{Due, Link};
+use orphans::{Ids, Orphan, Orphans};
+use resync::Resync;
 use spending::Spending;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What stands in the place of a number that is withheld, or unknown.
 const WITHHELD: [&str; 6] = ["anonymous", "unknown", "restricted", "private", "withheld", "unavailable"];
 
-/// The wait before the event socket is opened again; it doubles with each failure.
-const FIRST_RECONNECT: Duration = Duration::from_millis(250);
+/// How long calls that are told to end at the end of the process may take: a goodbye, and what is to be removed.
+const PART_WITHIN: Duration = Duration::from_secs(25);
 
-/// The longest such wait.
-const LAST_RECONNECT: Duration = Duration::from_secs(15);
+/// How long they may take without a goodbye.
+const CLEAR_WITHIN: Duration = Duration::from_secs(5);
 
-/// A socket that breaks sooner than this counts as one that could not be opened.
-const STABLE_AFTER: Duration = Duration::from_secs(5);
+/// After how long it is looked for what a clean-up that was given up on has left.
+const SWEEP_AFTER: Duration = Duration::from_secs(60);
 
 /// One process's view of Asterisk.
 #[derive(Debug)]
@@ -42,27 +47,43 @@ pub struct Switchboard {
     nonce: InstanceNonce,
     rng: Rng,
     last: Instant,
+    ids: Ids,
     link: Link,
+    /// Counts the times that the event socket was opened.
+    connection: u32,
+    resync: Resync,
+    sweep_at: Option<Instant>,
     last_call: u64,
-    /// The calls under way and the channel of each one's caller.
-    calls: BTreeMap<CallId, String>,
+    calls: BTreeMap<CallId, Known>,
     by_channel: BTreeMap<String, CallId>,
+    /// Until when the ports of the calls that are over rest.
+    resting: VecDeque<Instant>,
     orphans: Orphans,
     breaker: CircuitBreaker,
     spending: Spending,
-    draining: bool,
+    stop: Stop,
     bad_told: Once,
     finished: bool,
 }
 
+/// A call that is under way.
+#[derive(Debug)]
+struct Known {
+    /// The channel of its caller.
+    channel: String,
+    /// On which connection to Asterisk it began.
+    connection: u32,
+}
+
+/// How far the end of the process has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Link {
-    /// Being opened, after so many failures.
-    Opening(u32),
-    /// Open since then, after so many failures.
-    Up { since: Instant, failures: u32 },
-    /// To be opened again then.
-    Down { failures: u32, retry_at: Instant },
+enum Stop {
+    /// It is not to end.
+    No,
+    /// No new calls; those that there are may go on until then.
+    Draining { until: Instant },
+    /// They were told to end, and whatever is left then is left behind.
+    Ending { until: Instant },
 }
 
 impl Switchboard {
@@ -83,14 +104,19 @@ impl Switchboard {
             nonce,
             rng: Rng::new(seed),
             last: now,
-            link: Link::Opening(0),
+            ids: Ids::default(),
+            link: Link::opening(),
+            connection: 0,
+            resync: Resync::default(),
+            sweep_at: None,
             last_call: 0,
             calls: BTreeMap::new(),
             by_channel: BTreeMap::new(),
+            resting: VecDeque::new(),
             orphans: Orphans::default(),
             breaker: CircuitBreaker::new(settings.breaker),
             spending: Spending::new(settings.max_cost_per_day, utc, now),
-            draining: false,
+            stop: Stop::No,
             bad_told: Once::default(),
             finished: false,
         };
@@ -109,12 +135,14 @@ impl Switchboard {
         assert!(now > self.last, "time only moves forward: {now} does not follow {}", self.last);
         self.last = now;
         if !self.finished {
+            let is_timer = matches!(input, Input::Timer);
             self.take(now, input, out);
-            self.orphans.let_go(now, matches!(input, Input::Timer), &self.settings.fallback, out);
-            if self.draining && self.calls.is_empty() && self.orphans.is_idle() {
-                self.finished = true;
-                out.push(Action::Finish);
+            self.orphans.let_go(now, is_timer, &self.settings.fallback, &mut self.ids, out);
+            if self.orphans.has_lost_some() {
+                self.sweep_at.get_or_insert(now + SWEEP_AFTER);
             }
+            self.resync_goes_on(now, is_timer, out);
+            self.finish_if_done(now, is_timer, out);
         }
         self.next()
     }
@@ -127,33 +155,41 @@ impl Switchboard {
 
     fn take(&mut self, now: Instant, input: Input<'_>, out: &mut Actions) {
         match input {
-            Input::AriUp => {
-                let failures = if let Link::Opening(failures) = self.link { failures } else { 0 };
-                self.link = Link::Up { since: now, failures };
-                out.observe(Observation::AriUp);
-                out.push(Action::ToAll(LinkState::Up));
-            }
+            Input::AriUp => self.ari_up(now, out),
             Input::AriDown { http_status, fault } => self.ari_down(now, http_status, fault, out),
-            Input::Ari(bytes) => match Event::parse(bytes) {
-                Some(event) => self.event(now, &event, bytes, out),
-                None => self.bad_told.bad_input(BadInput::AriEvent).for_each(|o| out.observe(o)),
-            },
-            Input::AriReply { id, status, .. } => self.orphans.reply(now, id, status),
-            Input::AriFailed { id, .. } => self.orphans.no_reply(now, id),
-            Input::CallTold { call, news } => self.told(now, call, news, out),
-            Input::CallFinished { call, outcome: _ } => self.forget(call),
-            Input::CallPanicked { call } => self.panicked(now, call, out),
-            Input::Drain | Input::StopNow => self.drain(out),
-            Input::AriPong | Input::Settings(_) => {}
-            Input::Timer => {
-                if let Link::Down { failures, retry_at } = self.link
-                    && retry_at <= now
-                {
-                    self.link = Link::Opening(failures);
-                    out.push(Action::OpenAri);
+            Input::Ari(bytes) => {
+                self.link.heard(now);
+                match Event::parse(bytes) {
+                    Some(event) => self.event(now, &event, bytes, out),
+                    None => self.bad_told.bad_input(BadInput::AriEvent).for_each(|o| out.observe(o)),
                 }
             }
+            Input::AriPong => self.link.heard(now),
+            Input::AriReply { id, status, body } => {
+                self.orphans.reply(now, id, status);
+                self.resync_reply(now, id, status, body, out);
+            }
+            Input::AriFailed { id, fault } => {
+                self.orphans.no_reply(now, id);
+                self.resync_no_reply(now, id, fault, out);
+            }
+            Input::CallTold { call, news } => self.told(now, call, news, out),
+            Input::CallFinished { call, outcome } => self.call_finished(now, call, &outcome),
+            Input::CallPanicked { call } => self.panicked(now, call, out),
+            Input::Drain => self.drain(now, out),
+            Input::StopNow => self.end_calls(now, StopReason::AtOnce, out),
+            Input::Settings(settings) => self.settings_are(settings),
+            Input::Timer => self.time_out(now, out),
         }
+    }
+
+    fn ari_up(&mut self, now: Instant, out: &mut Actions) {
+        self.link.opened(now);
+        self.connection = self.connection.wrapping_add(1);
+        self.sweep_at = None;
+        self.resync.begin(self.calls.len());
+        out.observe(Observation::AriUp);
+        out.push(Action::ToAll(LinkState::Up));
     }
 
     fn ari_down(
@@ -163,26 +199,62 @@ impl Switchboard {
         fault: Option<IoFault>,
         out: &mut Actions,
     ) {
-        let failures = match self.link {
-            Link::Opening(failures) | Link::Down { failures, .. } => failures,
-            Link::Up { since, failures } => {
-                out.push(Action::ToAll(LinkState::Down));
-                if now.since(since) < STABLE_AFTER { failures } else { 0 }
-            }
-        };
-        let longest = (FIRST_RECONNECT * (1 << failures.min(8))).min(LAST_RECONNECT);
-        // Between half of it and all of it, so that many bridges do not come back at the same moment.
-        let retry_in = longest / 2 + (longest / 2) * self.rng.below(1024) / 1024;
-        self.link = Link::Down { failures: failures.saturating_add(1), retry_at: now + retry_in };
+        let was_up = self.link.is_up();
+        let Some(retry_in) = self.link.lost(now, &mut self.rng) else { return };
+        if was_up {
+            self.resync.interrupt();
+            out.push(Action::ToAll(LinkState::Down));
+        }
         out.observe(Observation::AriDown { http_status, fault, retry_in });
+    }
+
+    fn time_out(&mut self, now: Instant, out: &mut Actions) {
+        match self.link.time_out(now) {
+            Some(Due::Open) => out.push(Action::OpenAri),
+            Some(Due::Ping) => out.push(Action::PingAri),
+            Some(Due::GiveUp) => {
+                out.observe(Observation::Upkeep(Upkeep::LinkSilent));
+                out.push(Action::CloseAri);
+                self.ari_down(now, None, Some(IoFault::TimedOut), out);
+            }
+            None => {}
+        }
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.sweep_at = None;
+            // Without a connection there is nobody to ask, and the next one begins with asking.
+            if self.link.is_up() {
+                self.resync.begin(self.calls.len());
+            }
+        }
+        if let Stop::Draining { until } = self.stop
+            && until <= now
+        {
+            out.observe(Observation::Upkeep(Upkeep::DrainOver { calls: self.calls.len() }));
+            self.end_calls(now, StopReason::Shutdown, out);
+        }
+    }
+
+    /// Another client has taken the application: it has the events and the new calls from now on.
+    fn replaced(&mut self, out: &mut Actions) {
+        if self.link.replaced() {
+            self.resync.interrupt();
+            out.observe(Observation::AppReplaced);
+            out.push(Action::CloseAri);
+            out.push(Action::ToAll(LinkState::Down));
+        }
     }
 
     fn event(&mut self, now: Instant, event: &Event<'_>, bytes: &[u8], out: &mut Actions) {
         if event.kind == EventKind::ApplicationReplaced {
-            return out.observe(Observation::AppReplaced);
+            return self.replaced(out);
         }
         if let (EventKind::StasisStart, Some(channel)) = (event.kind, &event.channel) {
             return self.stasis_start(now, event, channel, bytes, out);
+        }
+        if let (EventKind::StasisEnd | EventKind::ChannelDestroyed, Some(channel)) =
+            (event.kind, &event.channel)
+        {
+            self.resync.has_left(&channel.id);
         }
         if let Some(call) = self.call_of(event) {
             hand_over(call, bytes, out);
@@ -216,7 +288,7 @@ impl Switchboard {
                 Some(call) => hand_over(call, bytes, out),
                 None => {
                     out.observe(Observation::Orphan);
-                    self.orphans.found(Orphan::Channel(id));
+                    self.orphans.found(Orphan::Channel(id), self.connection);
                 }
             }
         } else if let Some(&call) = event.replaces.as_ref().and_then(|old| self.by_channel.get(&*old.id)) {
@@ -238,25 +310,40 @@ impl Switchboard {
         bytes: &[u8],
         out: &mut Actions,
     ) {
+        if self.resync.is_announced(&channel.id) && self.knows(&channel.id) {
+            // Asterisk has shown it already, and the event of its coming was under way.
+            return;
+        }
         if let Some(&call) = self.by_channel.get(&*channel.id) {
             // It left and came back, and the event of its leaving was lost or is on its way.
             out.push(Action::StopCall { call, reason: StopReason::CallerLeft });
         }
         if let Some(refusal) = self.refusal(now, out) {
-            out.observe(Observation::CallRefused(refusal));
-            self.orphans.caller(channel.id.to_string(), refusal.label());
+            self.refuse(refusal, channel, out);
         } else {
-            self.start_call(number, channel, bytes, out);
+            self.start_call(number, channel, Entry::Arrived, bytes, out);
         }
+    }
+
+    /// Sends a caller on who is not taken on.
+    fn refuse(&mut self, refusal: Refusal, channel: &Channel<'_>, out: &mut Actions) {
+        out.observe(Observation::CallRefused(refusal));
+        self.orphans.caller(channel.id.to_string(), self.connection, refusal.label());
     }
 
     /// Why the next call is not taken on. The breaker is asked last: it reckons with the call that it admits.
     fn refusal(&mut self, now: Instant, out: &mut Actions) -> Option<Refusal> {
-        if self.draining {
+        if self.stop != Stop::No {
             return Some(Refusal::Stopping);
         }
         if self.settings.max_calls.is_some_and(|most| self.calls.len() >= most) {
             return Some(Refusal::TooManyCalls);
+        }
+        while self.resting.front().is_some_and(|until| *until <= now) {
+            self.resting.pop_front();
+        }
+        if self.calls.len() + self.resting.len() >= self.settings.ports {
+            return Some(Refusal::NoPort);
         }
         if self.spending.is_over(now) {
             return Some(Refusal::CostLimit);
@@ -288,39 +375,48 @@ impl Switchboard {
         CallId(self.last_call + 1)
     }
 
-    fn start_call(&mut self, number: &str, channel: &Channel<'_>, bytes: &[u8], out: &mut Actions) {
+    fn start_call(
+        &mut self,
+        number: &str,
+        channel: &Channel<'_>,
+        entry: Entry,
+        about: &[u8],
+        out: &mut Actions,
+    ) {
         let call = self.next_call();
         self.last_call = call.0;
         self.register(call, channel);
-        let about = out.put(bytes);
+        let about = out.put(about);
         // Those who withhold their numbers are not one and the same.
         let is_withheld = WITHHELD.iter().any(|word| word.eq_ignore_ascii_case(number));
         let caller = out.put(if is_withheld { b"" } else { number.as_bytes() });
         let ids = IdPrefix { nonce: self.nonce, call };
-        out.push(Action::StartCall {
-            call,
-            ids,
-            seed: self.rng.next_u64(),
-            entry: Entry::Arrived,
-            about,
-            caller,
-        });
+        out.push(Action::StartCall { call, ids, seed: self.rng.next_u64(), entry, about, caller });
     }
 
     fn register(&mut self, call: CallId, channel: &Channel<'_>) {
         let id = channel.id.to_string();
-        if let Some(old) = self.calls.insert(call, id.clone()) {
-            self.by_channel.remove(&old);
+        let known = Known { channel: id.clone(), connection: self.connection };
+        if let Some(old) = self.calls.insert(call, known) {
+            self.by_channel.remove(&old.channel);
         }
         self.by_channel.insert(id, call);
     }
 
-    fn forget(&mut self, call: CallId) {
+    fn call_finished(&mut self, now: Instant, call: CallId, outcome: &Outcome) {
+        self.forget(now, call);
+        if outcome.left_behind {
+            self.sweep_at.get_or_insert(now + SWEEP_AFTER);
+        }
+    }
+
+    fn forget(&mut self, now: Instant, call: CallId) {
         self.breaker.ended(call);
-        if let Some(channel) = self.calls.remove(&call) {
+        if let Some(known) = self.calls.remove(&call) {
+            self.resting.push_back(now + ports::REST);
             // The caller may have come back meanwhile, into a call of its own.
-            if self.by_channel.get(&channel) == Some(&call) {
-                self.by_channel.remove(&channel);
+            if self.by_channel.get(&known.channel) == Some(&call) {
+                self.by_channel.remove(&known.channel);
             }
         }
     }
@@ -328,33 +424,70 @@ impl Switchboard {
     /// A call's task is gone, and with it all knowledge of what it had made. The names are known, so each is
     /// removed, as something whose create may still be under way.
     fn panicked(&mut self, now: Instant, call: CallId, out: &mut Actions) {
-        let Some(channel) = self.calls.get(&call).cloned() else { return };
-        self.forget(call);
+        let Some(Known { channel, connection }) = self.calls.get(&call) else { return };
+        let (channel, connection) = (channel.clone(), *connection);
+        self.forget(now, call);
         out.observe(Observation::CallPanicked);
         let ids = IdPrefix { nonce: self.nonce, call };
-        self.orphans.caller(channel, PANICKED);
-        self.orphans.suspected(now, Orphan::Channel(ids.resource(crate::call::line::MEDIA_CHANNEL)));
-        self.orphans.suspected(now, Orphan::Bridge(ids.resource(crate::call::line::BRIDGE)));
+        self.orphans.caller(channel, connection, PANICKED);
+        for what in [
+            Orphan::Channel(ids.resource(crate::call::line::MEDIA_CHANNEL)),
+            Orphan::Bridge(ids.resource(crate::call::line::BRIDGE)),
+        ] {
+            self.orphans.suspected(now, what, connection);
+        }
     }
 
-    fn drain(&mut self, out: &mut Actions) {
-        if !core::mem::replace(&mut self.draining, true) {
-            for &call in self.calls.keys() {
-                out.push(Action::StopCall { call, reason: StopReason::Shutdown });
+    fn drain(&mut self, now: Instant, out: &mut Actions) {
+        if self.stop == Stop::No {
+            let (calls, within) = (self.calls.len(), self.settings.drain);
+            self.stop = Stop::Draining { until: now + within };
+            out.observe(Observation::Upkeep(Upkeep::Draining { calls, within }));
+            if within.is_zero() {
+                self.end_calls(now, StopReason::Shutdown, out);
             }
         }
+    }
+
+    fn end_calls(&mut self, now: Instant, reason: StopReason, out: &mut Actions) {
+        let within = if reason == StopReason::AtOnce { CLEAR_WITHIN } else { PART_WITHIN };
+        self.stop = Stop::Ending { until: now + within };
+        for &call in self.calls.keys() {
+            out.push(Action::StopCall { call, reason });
+        }
+    }
+
+    fn finish_if_done(&mut self, now: Instant, timer: bool, out: &mut Actions) {
+        let is_late = matches!(self.stop, Stop::Ending { until } if timer && until <= now);
+        let is_clear = self.calls.is_empty() && self.orphans.is_idle();
+        if is_late && !is_clear {
+            out.observe(Observation::Upkeep(Upkeep::GaveUp { calls: self.calls.len() }));
+        }
+        if is_late || (is_clear && self.stop != Stop::No) {
+            self.finished = true;
+            out.push(Action::Finish);
+        }
+    }
+
+    fn settings_are(&mut self, settings: &SwitchboardSettings) {
+        let ari_app = core::mem::take(&mut self.settings.ari_app);
+        self.settings = SwitchboardSettings { ari_app, ..settings.clone() };
+        self.breaker.settings_are(settings.breaker);
+        self.spending.limit_is(settings.max_cost_per_day);
     }
 
     fn next(&self) -> Next {
         if self.finished {
             return Next { deadline: None, finished: true };
         }
-        let reconnect = match self.link {
-            Link::Down { retry_at, .. } => Some((retry_at, Wake::Reconnect)),
-            Link::Up { .. } | Link::Opening(_) => None,
-        };
         let clean_up = self.orphans.deadline().map(|at| (at, Wake::CleanUp));
-        Next { deadline: [reconnect, clean_up].into_iter().flatten().min(), finished: false }
+        let sweep = self.sweep_at.map(|at| (at, Wake::Resync));
+        let stop = match self.stop {
+            Stop::No => None,
+            Stop::Draining { until } | Stop::Ending { until } => Some((until, Wake::Drain)),
+        };
+        let all = [self.link.deadline(), self.resync.deadline(), clean_up, sweep, stop];
+        Next { deadline: all.into_iter().flatten().min(), finished: false }
     }
 }
 

@@ -27,13 +27,27 @@ pub(super) enum Orphan {
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
     list: Vec<Entry>,
-    last_request: u32,
+    /// Something was given up on, or there was no room for it.
+    lost_some: bool,
+}
+
+/// The names of requests, one behind the other.
+#[derive(Debug, Default)]
+pub(super) struct Ids(u32);
+
+impl Ids {
+    pub(super) fn next(&mut self) -> RequestId {
+        self.0 = self.0.wrapping_add(1);
+        RequestId(self.0)
+    }
 }
 
 #[derive(Debug)]
 struct Entry {
     what: Orphan,
     holding: Holding,
+    /// On which connection to Asterisk it showed itself.
+    connection: u32,
     /// Why a caller goes on in the dialplan, until the dialplan is told.
     status: Option<&'static str>,
     request: Option<(RequestId, Purpose)>,
@@ -47,49 +61,80 @@ enum Purpose {
 
 impl Orphans {
     /// Takes in something of ours that has shown itself.
-    pub(super) fn found(&mut self, what: Orphan) {
-        self.take_in(what, None);
+    pub(super) fn found(&mut self, what: Orphan, connection: u32) {
+        self.take_in(what, connection, None);
     }
 
     /// Takes in a caller who is not taken on, or whose call is lost; `status` says why. One who is there again is told
     /// of again, because nobody knows what the dialplan has made of the channel meanwhile.
-    pub(super) fn caller(&mut self, channel: String, status: &'static str) {
-        self.take_in(Orphan::Caller(channel), Some(status));
+    pub(super) fn caller(&mut self, channel: String, connection: u32, status: &'static str) {
+        self.take_in(Orphan::Caller(channel), connection, Some(status));
     }
 
-    fn take_in(&mut self, what: Orphan, status: Option<&'static str>) {
+    fn take_in(&mut self, what: Orphan, connection: u32, status: Option<&'static str>) {
         if let Some(known) = self.list.iter_mut().find(|entry| entry.what == what) {
             known.holding.seen();
-            known.status = status;
+            (known.connection, known.status) = (connection, status);
         } else {
-            self.adopt(what, status, Holding::present());
+            self.adopt(what, connection, status, Holding::present());
         }
     }
 
     /// Takes in something that may be there, or may still come to be.
-    pub(super) fn suspected(&mut self, now: Instant, what: Orphan) {
-        self.adopt(what, None, Holding::left_by_another(now));
+    pub(super) fn suspected(&mut self, now: Instant, what: Orphan, connection: u32) {
+        self.adopt(what, connection, None, Holding::left_by_another(now));
     }
 
-    fn adopt(&mut self, what: Orphan, status: Option<&'static str>, mut holding: Holding) {
+    fn adopt(&mut self, what: Orphan, connection: u32, status: Option<&'static str>, mut holding: Holding) {
         if self.list.len() < MAX_ORPHANS {
             holding.release();
-            self.list.push(Entry { what, holding, status, request: None });
+            self.list.push(Entry { what, holding, connection, status, request: None });
+        } else {
+            self.lost_some = true;
         }
     }
 
+    /// Whether this is being let go of.
+    pub(super) fn has(&self, what: &Orphan) -> bool {
+        self.list.iter().any(|entry| entry.what == *what)
+    }
+
+    /// Whether this caller is.
+    pub(super) fn has_caller(&self, channel: &str) -> bool {
+        self.list.iter().any(|entry| matches!(&entry.what, Orphan::Caller(caller) if caller == channel))
+    }
+
+    /// Whether the first answer to a request to remove a media channel is still awaited.
+    pub(super) fn channels_are_leaving(&self) -> bool {
+        self.list.iter().any(|entry| {
+            matches!(entry.what, Orphan::Channel(_)) && entry.request.is_some() && !entry.holding.is_stuck()
+        })
+    }
+
+    /// Forgets what showed itself before this connection: it went with the Asterisk that it was on.
+    pub(super) fn forget_those_before(&mut self, connection: u32) {
+        self.list.retain(|entry| entry.connection == connection);
+    }
+
     /// Sends what can be sent now and forgets what is settled.
-    pub(super) fn let_go(&mut self, now: Instant, timer: bool, fallback: &Fallback, out: &mut Actions) {
+    pub(super) fn let_go(
+        &mut self,
+        now: Instant,
+        timer: bool,
+        fallback: &Fallback,
+        ids: &mut Ids,
+        out: &mut Actions,
+    ) {
         for entry in &mut self.list {
             let Some((request, purpose)) = entry.next(now, timer, fallback) else { continue };
             let path = out.write(|arena| request.write_path(arena));
             let method = request.method();
-            self.last_request = self.last_request.wrapping_add(1);
-            let id = RequestId(self.last_request);
+            let id = ids.next();
             entry.request = Some((id, purpose));
             let timeout = if purpose == Purpose::SetStatus { STATUS_WITHIN } else { REPLY_WITHIN };
             out.push(Action::Ari { id, method, path, timeout });
         }
+        self.lost_some |= self.list.iter().any(|entry| entry.holding.is_abandoned());
         self.list.retain(|entry| !entry.holding.is_settled());
     }
 
@@ -110,6 +155,11 @@ impl Orphans {
         let entry = self.list.iter_mut().find(is_it)?;
         let (_, purpose) = entry.request.take()?;
         Some((&mut entry.holding, purpose))
+    }
+
+    /// Whether something was lost sight of since this was last asked.
+    pub(super) fn has_lost_some(&mut self) -> bool {
+        core::mem::take(&mut self.lost_some)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -43,6 +43,13 @@ impl Spending {
         spending
     }
 
+    /// The operator has changed the limit.
+    pub(super) fn limit_is(&mut self, limit: Option<u64>) {
+        if limit != self.limit {
+            (self.limit, self.told) = (limit, Told::Nothing);
+        }
+    }
+
     /// So much more was spent, in billionths of a US dollar; what there is to tell of it.
     pub(super) fn spent(&mut self, now: Instant, amount: u64) -> Option<Guard> {
         self.turn_the_page(now);

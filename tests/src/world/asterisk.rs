@@ -194,6 +194,12 @@ impl Asterisk {
         204
     }
 
+    /// Another Asterisk takes the place of this one. It has nothing, and may yet execute what is on its way.
+    pub(super) fn restart(&mut self) {
+        (self.caller, self.media, self.bridge) = (false, false, false);
+        self.events.clear();
+    }
+
     pub(super) fn caller_hangs_up(&mut self) {
         self.caller_goes();
     }

@@ -319,7 +319,14 @@ impl World {
         match choices.below(8) {
             0 | 1 => self.step(Input::AriLink(LinkState::Down)),
             2..=4 => self.step(Input::AriLink(LinkState::Up)),
-            5 => self.step(Input::Stop(StopReason::Shutdown)),
+            5 => {
+                let reason = if choices.one_in(4) { StopReason::AtOnce } else { StopReason::Shutdown };
+                self.step(Input::Stop(reason));
+            }
+            6 if choices.one_in(4) => {
+                self.asterisk.restart();
+                self.step(Input::Stop(StopReason::AsteriskRestarted));
+            }
             _ => self.step(Input::Timer),
         }
     }
