@@ -74,6 +74,11 @@ impl Desk {
         self.requests.last().expect("a request was sent").0
     }
 
+    /// The newest request, or one that never was.
+    pub(crate) fn newest_request(&self) -> RequestId {
+        self.requests.last().map_or(RequestId(u32::MAX), |(id, _)| *id)
+    }
+
     /// The newest request of this kind.
     pub(crate) fn request_of(&self, line: &str) -> RequestId {
         let request = self.requests.iter().rev().find(|(_, sent)| sent == line);

@@ -1,7 +1,7 @@
 //! What the switchboard does when the event socket comes up: it asks Asterisk what there is, removes what nobody owns
 //! and takes on who waits.
 
-use crate::desk::{Desk, ENDED, start, status, told};
+use crate::desk::{Desk, ENDED, status, told};
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::id::CallId;
 use ari_bridge_core::observe::{Observation, Refusal, Upkeep};

@@ -366,7 +366,7 @@ proptest! {
             let id = choices.below(8);
             let caller = start(&format!("17.{id}"), "PJSIP/a", r#","replace_channel":{"id":"17.1"}"#);
             let ours = start(&format!("arib0000d35c-{id}-1"), "UnicastRTP/a", "");
-            let told = match choices.below(14) {
+            let told = match choices.below(17) {
                 0 => desk.gives(Input::AriUp),
                 1 => desk.gives(Input::AriDown { http_status: None, fault: Some(IoFault::Reset) }),
                 2..=4 => desk.gives(Input::Ari(&caller)),
@@ -379,6 +379,20 @@ proptest! {
                 10 => desk.gives(Input::CallFinished { call: CallId(id as u64), outcome: ENDED }),
                 11 => desk.tells(id as u64, News::RealtimeFails),
                 12 => desk.tells(id as u64, [News::RealtimeIsWell, News::Spent(1)][id % 2]),
+                13 => desk.gives(Input::AriPong),
+                14 if choices.one_in(20) => desk.gives(Input::StopNow),
+                14 | 15 => {
+                    let bodies = [
+                        r#"{"status":{"startup_time":"1"}}"#,
+                        r#"{"status":{"startup_time":"2"}}"#,
+                        r#"{"channel_ids":["17.1","17.2","arib0000d35c-1-1","arib0badcafe-1-1"]}"#,
+                        r#"[{"id":"arib0badcafe-1-2","name":"voice-agent"}]"#,
+                        r#"{"id":"17.1","name":"PJSIP/a","dialplan":{"app_name":"Stasis","app_data":"voice-agent"}}"#,
+                        "{}",
+                    ];
+                    let (body, id) = (bodies[choices.below(6)].as_bytes(), desk.newest_request());
+                    desk.gives(Input::AriReply { id, status: 200, body })
+                }
                 _ => {
                     desk.now = desk.next.deadline.map_or(desk.now, |(at, _)| desk.now.max(at));
                     let told = desk.gives(Input::Timer);

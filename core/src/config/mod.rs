@@ -147,7 +147,7 @@ impl Config {
                 lines.push(line.to_owned());
             }
         };
-        let Self { call, ari, realtime, rtp, .. } = self;
+        let Self { call, switchboard, ari, realtime, rtp, .. } = self;
         let dialect = call.session.dialect;
         let plain = |url: &Endpoint| !url.tls && !url.is_loopback();
         warn(
@@ -160,6 +160,10 @@ impl Config {
         warn(
             rtp.bind.is_loopback() && !ari.base.is_loopback(),
             "RTP_BIND_HOST is a loopback address, but ARI_URL names another machine: its media cannot come in",
+        );
+        warn(
+            switchboard.max_calls.is_some_and(|most| most > switchboard.ports),
+            "MAX_CALLS is more than there are ports from RTP_PORT_START to RTP_PORT_END: each call takes one",
         );
         warn(
             realtime.model.contains("realtime-preview"),
