@@ -132,6 +132,14 @@ fn what_is_probably_not_meant_is_said() {
 }
 
 #[test]
+fn more_calls_than_ports_are_said_to_be_in_vain() {
+    let ports = [("ARI_PASSWORD", "x"), ("RTP_PORT_START", "30000"), ("RTP_PORT_END", "30001")];
+    let warnings = |calls| with(&[&ports[..], &[("MAX_CALLS", calls)]].concat()).warnings();
+    assert!(warnings("2").is_empty());
+    assert!(warnings("3").first().unwrap().contains("MAX_CALLS"));
+}
+
+#[test]
 fn azure_that_is_spoken_to_in_another_way_than_it_wants_is_said() {
     let lines = |url: &str, dialect: &str| {
         let url = ("OPENAI_REALTIME_URL", url);
