@@ -227,6 +227,20 @@ pub fn media_address(reply: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(vars.address.parse().ok()?, port(&vars.port)?))
 }
 
+/// Whether the channel in the reply to [`Request::Look`] is in the ARI application of that name; `None` if the reply
+/// does not show that.
+#[must_use]
+pub fn is_shown_in(reply: &[u8], app: &str) -> Option<bool> {
+    #[derive(Deserialize)]
+    struct Shown<'a> {
+        #[serde(borrow)]
+        dialplan: Dialplan<'a>,
+    }
+
+    let dialplan = serde_json::from_slice::<Shown<'_>>(reply).ok()?.dialplan;
+    Some(Channel { dialplan, ..Channel::default() }.is_in(app))
+}
+
 /// The value in the reply to [`Request::Variable`], read as an IP address.
 #[must_use]
 pub fn variable_address(reply: &[u8]) -> Option<IpAddr> {
@@ -313,8 +327,10 @@ pub enum Request<'a> {
     },
     /// Make a mixing bridge.
     CreateBridge {
-        /// The id that it is to bear; its name is the same.
+        /// The id that it is to bear.
         bridge: ResourceId,
+        /// Our application, whose name it bears: by that, a later run of the bridge knows that it is ours.
+        app: &'a str,
     },
     /// Put the caller and the media channel into the bridge.
     AddToBridge {
@@ -334,11 +350,13 @@ pub enum Request<'a> {
     },
     /// Ask for all bridges.
     Bridges,
-    /// Look whether the caller's channel is still there.
+    /// Look whether the caller's channel is still there, and in our application ([`is_shown_in`]).
     Look {
         /// The caller's channel.
         caller: &'a str,
     },
+    /// Look the same of the media channel.
+    LookAtMedia(ResourceId),
     /// Answer the caller.
     Answer {
         /// The caller's channel.
@@ -389,7 +407,7 @@ impl Request<'_> {
             | Self::Answer { .. }
             | Self::SetStatus { .. }
             | Self::Continue { .. } => Method::Post,
-            Self::Variable { .. } | Self::Look { .. } => Method::Get,
+            Self::Variable { .. } | Self::Look { .. } | Self::LookAtMedia(_) => Method::Get,
             Self::Info | Self::Application { .. } | Self::Bridges => Method::Get,
             Self::HangUp { .. } | Self::DeleteChannel(_) | Self::DeleteBridge(_) => Method::Delete,
         }
@@ -407,6 +425,7 @@ impl Request<'_> {
             Self::Application { .. } => "show the application's channels",
             Self::Bridges => "show its bridges",
             Self::Look { .. } => "show the caller's channel",
+            Self::LookAtMedia(_) => "show the media channel",
             Self::Answer { .. } => "answer the caller",
             Self::SetStatus { .. } => "tell the dialplan why the caller goes on",
             Self::Continue { .. } => "send the caller on in the dialplan",
@@ -430,8 +449,8 @@ impl Request<'_> {
                 Encoded(&authority(host, port))
             ),
             Self::Variable { channel, name } => write!(out, "/channels/{channel}/variable?variable={name}"),
-            Self::CreateBridge { bridge } => {
-                write!(out, "/bridges?type=mixing&bridgeId={bridge}&name={bridge}")
+            Self::CreateBridge { bridge, app } => {
+                write!(out, "/bridges?type=mixing&bridgeId={bridge}&name={}", Encoded(app))
             }
             Self::AddToBridge { bridge, caller, media } => {
                 write!(out, "/bridges/{bridge}/addChannel?channel={},{media}", Encoded(caller))
@@ -456,7 +475,7 @@ impl Request<'_> {
                 let _ = write!(out, "/channels/{}/continue", Encoded(caller));
                 write_place(to, out)
             }
-            Self::DeleteChannel(id) => write!(out, "/channels/{id}"),
+            Self::LookAtMedia(id) | Self::DeleteChannel(id) => write!(out, "/channels/{id}"),
             Self::DeleteBridge(id) => write!(out, "/bridges/{id}"),
         };
     }

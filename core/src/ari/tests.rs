@@ -84,6 +84,30 @@ fn requests_are_written_as_the_api_description_names_them() {
 }
 
 #[test]
+fn a_bridge_bears_the_name_of_the_application_that_made_it() {
+    let bridge = IdPrefix { nonce: InstanceNonce::new(1), call: CallId(7) }.resource(2);
+    let request = Request::CreateBridge { bridge, app: "voice agent&x" };
+    assert_eq!(path(request), "/bridges?type=mixing&bridgeId=arib00000001-7-2&name=voice%20agent%26x");
+}
+
+#[test]
+fn a_channel_that_went_on_is_shown_elsewhere_and_a_reply_without_a_dialplan_shows_nothing() {
+    let shown = |reply: &str| is_shown_in(reply.as_bytes(), "voice-agent");
+    for (dialplan, is_in) in [
+        (r#"{"app_name":"Stasis","app_data":"voice-agent,100,200"}"#, true),
+        (r#"{"app_name":"Stasis","app_data":"voice-agent"}"#, true),
+        (r#"{"app_name":"Stasis","app_data":"voice-agent-2,100"}"#, false),
+        (r#"{"app_name":"Dial","app_data":"voice-agent"}"#, false),
+        (r#"{"app_name":"","app_data":""}"#, false),
+    ] {
+        assert_eq!(shown(&format!(r#"{{"id":"1.2","dialplan":{dialplan}}}"#)), Some(is_in), "{dialplan}");
+    }
+    for reply in ["", "{}", r#"{"id":"1.2"}"#, r#"{"id":"1.2","dialplan":7}"#, "[]", "\u{0}"] {
+        assert_eq!(shown(reply), None, "{reply}");
+    }
+}
+
+#[test]
 fn a_caller_is_sent_on_or_sent_to_a_place_of_which_parts_may_be_left_to_asterisk() {
     let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     for (context, extension, priority, query) in [

@@ -474,7 +474,7 @@ impl Line {
                 Request::Variable { channel: self.media_id, name: "UNICASTRTP_LOCAL_ADDRESS" }
             }
             Purpose::MediaPort => Request::Variable { channel: self.media_id, name: "UNICASTRTP_LOCAL_PORT" },
-            Purpose::CreateBridge => Request::CreateBridge { bridge: self.bridge_id },
+            Purpose::CreateBridge => Request::CreateBridge { bridge: self.bridge_id, app: &self.app },
             Purpose::FillBridge => {
                 Request::AddToBridge { bridge: self.bridge_id, caller, media: self.media_id }
             }
