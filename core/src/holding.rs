@@ -125,10 +125,17 @@ impl Holding {
         self.retry_at = None;
     }
 
-    /// The Asterisk that it was on is gone, and so is it; but a create that is under way may yet be executed by the next.
-    pub(crate) fn lost(&mut self) {
-        self.there = if self.create == Create::Known { There::No } else { There::Maybe };
-        self.retry_at = None;
+    /// Another Asterisk runs than the one that had it, so it is gone; but a create whose fate is not known may have come
+    /// to the new one. Of what was asked of the old one no reply is waited for any more, but for that.
+    pub(crate) const fn lost(&mut self) {
+        (self.in_flight, self.seen_since) = (false, false);
+        match self.create {
+            Create::Known => self.gone(),
+            Create::InFlight | Create::Unknown { .. } => {
+                self.there = There::Maybe;
+                self.retry_at = None;
+            }
+        }
     }
 
     /// It is not needed any more.
@@ -321,6 +328,52 @@ mod tests {
         assert!(caller.poll(T0, false));
         caller.let_go_replied(204, T0);
         assert!(caller.is_settled());
+    }
+
+    #[test]
+    fn what_a_former_asterisk_had_is_gone_whatever_was_asked_of_it() {
+        let mut bridge = asked_for();
+        bridge.create_replied(200);
+        bridge.release();
+        assert!(bridge.poll(T0, false));
+        bridge.lost();
+        assert!(bridge.is_settled() && !bridge.poll(T0, true), "no reply is waited for");
+        for mut holding in [Holding::nothing(), Holding::present()] {
+            holding.release();
+            holding.lost();
+            assert!(holding.is_settled() && !holding.poll(T0, true));
+        }
+    }
+
+    #[test]
+    fn a_create_that_a_new_asterisk_may_have_got_is_not_forgotten() {
+        let mut holding = asked_for();
+        holding.release();
+        holding.lost();
+        assert!(!holding.is_settled() && !holding.poll(T0, true), "its reply is waited for");
+        let mut refused = holding.clone();
+        refused.create_replied(503);
+        assert!(refused.poll(T0, false), "it was executed, or it was not");
+        holding.create_failed(T0);
+        assert!(holding.poll(T0, false));
+        holding.let_go_replied(404, T0);
+        let again = holding.deadline().unwrap();
+        assert_eq!(again, T0 + CREATE_UNKNOWN_FOR);
+        holding.lost();
+        assert!(holding.poll(T0, false), "this Asterisk is another one still");
+        holding.let_go_replied(204, T0);
+        assert!(holding.is_settled());
+    }
+
+    #[test]
+    fn a_channel_that_showed_itself_before_its_create_was_answered_may_be_there_again() {
+        let mut holding = asked_for();
+        holding.seen();
+        holding.lost();
+        holding.release();
+        assert!(!holding.is_settled() && !holding.poll(T0, true));
+        holding.create_replied(400);
+        assert!(holding.is_settled());
     }
 
     #[test]

@@ -74,6 +74,9 @@ pub struct JitterBuffer {
     left: Option<Left>,
     /// Whether any packet has come out.
     has_delivered: bool,
+    /// The SSRC of the last stream, and whether it is another than that of the one before it.
+    ssrc: Option<u32>,
+    is_new_ssrc: bool,
     /// Packets that were held when their stream ended, since they were asked for last.
     discarded: u32,
 }
@@ -221,6 +224,8 @@ impl JitterBuffer {
             given_up: None,
             left: None,
             has_delivered: false,
+            ssrc: None,
+            is_new_ssrc: false,
             discarded: 0,
         }
     }
@@ -309,6 +314,11 @@ impl JitterBuffer {
     /// How many packets were thrown away because their stream ended before their turn, since this was asked last.
     pub fn take_discarded(&mut self) -> u32 {
         core::mem::take(&mut self.discarded)
+    }
+
+    /// Whether a stream has begun that has another SSRC than the one before it, since this was asked last.
+    pub fn take_new_ssrc(&mut self) -> bool {
+        core::mem::take(&mut self.is_new_ssrc)
     }
 
     fn held(&self) -> impl Iterator<Item = Held> + '_ {
@@ -454,6 +464,8 @@ impl JitterBuffer {
         let left = self.stream.map(|stream| stream.ssrc).filter(|&ssrc| ssrc != packet.ssrc);
         self.reset();
         self.left = left.map(|ssrc| Left { ssrc, returns: false });
+        let former = self.ssrc.replace(packet.ssrc);
+        self.is_new_ssrc |= former.is_some_and(|former| former != packet.ssrc);
         let stream = Stream::begin(packet, self.encoding);
         self.stream = Some(stream);
         stream.next

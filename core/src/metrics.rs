@@ -38,6 +38,7 @@ pub struct Metrics {
     rtp_in: Counter,
     rtp_out: Counter,
     rtp_lost: Counter,
+    rtp_ssrc_changes: Counter,
     rtp_dropped: Dropped,
     port_busy: Counter,
     bad_input: Family<Labels, Counter>,
@@ -99,6 +100,7 @@ impl Metrics {
             rtp_in: Counter::default(),
             rtp_out: Counter::default(),
             rtp_lost: Counter::default(),
+            rtp_ssrc_changes: Counter::default(),
             rtp_dropped: Dropped::new(&dropped),
             port_busy: Counter::default(),
             bad_input: Family::default(),
@@ -176,6 +178,11 @@ impl Metrics {
         r.register("rtp_packets_in", "Packets from Asterisk that were used", self.rtp_in.clone());
         r.register("rtp_packets_out", "Packets sent to Asterisk", self.rtp_out.clone());
         r.register("rtp_packets_lost", "Packets of callers that never came", self.rtp_lost.clone());
+        r.register(
+            "rtp_ssrc_changes",
+            "Times that the packets of a call came with another SSRC than before",
+            self.rtp_ssrc_changes.clone(),
+        );
         r.register("rtp_packets_dropped", "Datagrams that came and were not used", dropped);
         r.register("rtp_port_busy", "Media ports that another process was found on", self.port_busy.clone());
         r.register(
@@ -285,6 +292,7 @@ impl Metrics {
             Observation::RtpOut => bump(&self.rtp_out, 1),
             Observation::RtpDropped(why) => bump(self.rtp_dropped.of(why), 1),
             Observation::RtpLost { packets } => bump(&self.rtp_lost, packets),
+            Observation::SsrcChanged => bump(&self.rtp_ssrc_changes, 1),
             Observation::Concealed { millis } => {
                 self.concealed.inc_by(f64::from(millis) / 1000.0);
             }

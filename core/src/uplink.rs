@@ -204,6 +204,11 @@ impl Uplink {
         self.jitter.push(now, &packet)
     }
 
+    /// Whether the stream of the caller's packets has another SSRC than before, since this was asked last.
+    pub fn take_new_ssrc(&mut self) -> bool {
+        self.jitter.take_new_ssrc()
+    }
+
     /// Appends to `out` the audio that is due, in the model's format: packets in order, stand-ins for those that
     /// were lost, and silence where nothing came for [`SILENCE_AFTER_MS`]. Its work is bounded by the packets
     /// that the jitter buffer holds and [`MAX_FILL_MS`] for each cause.

@@ -38,6 +38,8 @@ const LONGEST_AGAIN: Duration = Duration::from_secs(8);
 pub(super) enum Purpose {
     /// The first words.
     Greeting,
+    /// The first words to a caller whose call was lost and who is taken on again.
+    GreetAgain,
     /// To answer what is owed.
     Answer,
     /// To ask whether the caller is still there.
@@ -208,7 +210,9 @@ impl Answers {
         let must_wait = match self.wanted {
             Some(Purpose::Resume) => now.caller_is_busy || now.agent_is_heard,
             Some(Purpose::AskIdle) => now.caller_is_busy,
-            Some(Purpose::Greeting | Purpose::Answer | Purpose::Goodbye) | None => false,
+            Some(Purpose::Greeting | Purpose::GreetAgain | Purpose::Answer | Purpose::Goodbye) | None => {
+                false
+            }
         };
         if must_wait {
             return None;
@@ -353,7 +357,9 @@ impl Answers {
             return Failed::GivenUp;
         }
         match purpose {
-            Some(purpose @ (Purpose::Greeting | Purpose::AskIdle | Purpose::Resume)) => {
+            Some(
+                purpose @ (Purpose::Greeting | Purpose::GreetAgain | Purpose::AskIdle | Purpose::Resume),
+            ) => {
                 self.wanted.get_or_insert(purpose);
             }
             Some(Purpose::Answer | Purpose::Goodbye) | None => self.owe(Debt::Turn, number, true),

@@ -4,8 +4,11 @@
 //! call; the bridge is filled only after the media channel's own `StasisStart`, because before it `addChannel`
 //! is refused with 422; the caller is answered last, when both audio and agent are there.
 
+mod look;
+mod request;
+
 use super::io::{Action, Actions, EndReason, IoFault, Span};
-use crate::ari::{self, Channel, Event, EventKind, HangupReason, Request};
+use crate::ari::{self, Channel, Event, EventKind, HangupReason};
 use crate::format::MediaFormat;
 use crate::holding::Holding;
 use crate::id::{IdPrefix, RequestId, ResourceId};
@@ -13,6 +16,8 @@ use crate::observe::Observation;
 use crate::settings::{Place, Transfer};
 use crate::time::{Duration, Instant};
 use core::net::{IpAddr, SocketAddr};
+use look::Watch;
+use request::Purpose;
 
 /// How long a reply is waited for. Asterisk answers within milliseconds; a command that waits for the
 /// channel's own thread took up to 200 ms (measured).
@@ -21,9 +26,6 @@ pub(crate) const REPLY_WITHIN: Duration = Duration::from_secs(5);
 /// How long the caller waits for it that the dialplan is told why: a millisecond or two mostly (measured). The
 /// caller goes on without it too.
 pub(crate) const STATUS_WITHIN: Duration = Duration::from_secs(1);
-
-/// The wait before it is asked again whether the caller is still there.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// How often a request that may safely be sent twice is sent when no reply comes.
 const MAX_SENDS: u8 = 2;
@@ -59,21 +61,6 @@ enum Step {
     Done,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Purpose {
-    CreateMedia,
-    MediaAddress,
-    MediaPort,
-    CreateBridge,
-    FillBridge,
-    Answer,
-    Look,
-    SetStatus,
-    LetGoCaller,
-    LetGoMedia,
-    LetGoBridge,
-}
-
 #[derive(Debug)]
 pub(super) struct Line {
     app: String,
@@ -100,9 +87,7 @@ pub(super) struct Line {
     /// What the dialplan is told of the caller's channel before it goes on.
     status: &'static str,
     telling: Step,
-    /// Events were lost again while it was being asked whether the caller is still there.
-    look_again: bool,
-    look_at: Option<Instant>,
+    watch: Watch,
     pending: Vec<(RequestId, Purpose)>,
     last_request: u32,
 }
@@ -130,8 +115,7 @@ impl Line {
             goes_to: Place::default(),
             status: "",
             telling: Step::Open(0),
-            look_again: false,
-            look_at: None,
+            watch: Watch::default(),
             pending: Vec::with_capacity(8),
             last_request: 0,
         }
@@ -199,6 +183,7 @@ impl Line {
                     self.caller_id = new.id.to_string();
                     self.caller.seen();
                     self.is_held = false;
+                    self.watch.caller_is_another(self.is_pending(Purpose::Look));
                     // What the dialplan was told of the old channel, it does not know of this one.
                     if self.telling == Step::Done {
                         self.telling = Step::Open(0);
@@ -266,6 +251,7 @@ impl Line {
         timer: bool,
         out: &mut Actions,
     ) -> bool {
+        self.watch.stop();
         self.caller.release();
         match farewell {
             Farewell::HangUp => self.hangs_up = Some(HangupReason::Normal),
@@ -315,50 +301,18 @@ impl Line {
         caller.into_iter().chain([&self.media, &self.bridge]).filter_map(Holding::deadline).min()
     }
 
-    /// Events were lost: is the caller still there?
-    pub(super) fn look(&mut self, out: &mut Actions) {
-        // Whether the call is still on hold cannot be asked, and a caller who is back must be heard.
-        self.is_held = false;
-        self.look_again = self.pending.iter().any(|(_, purpose)| *purpose == Purpose::Look);
-        if !self.look_again {
-            self.look_at = None;
-            self.send(Purpose::Look, out);
-        }
-    }
-
-    /// Asks again, if that is due.
-    pub(super) fn look_again(&mut self, now: Instant, out: &mut Actions) {
-        if self.look_at.is_some_and(|at| at <= now) {
-            self.look(out);
-        }
-    }
-
-    /// When to ask again.
-    pub(super) fn look_deadline(&self) -> Option<Instant> {
-        self.look_at
-    }
-
-    /// What was seen: gone, there, or no answer.
-    fn looked(&mut self, now: Instant, status: Option<u16>, out: &mut Actions) -> Result<(), EndReason> {
-        match status {
-            Some(404) => return Err(EndReason::CallerHungUp),
-            Some(200..=299) if self.look_again => self.look(out),
-            Some(200..=299) => {}
-            _ => self.look_at = Some(now + LOOK_AGAIN_AFTER),
-        }
-        Ok(())
-    }
-
     /// The caller's channel left, although no event said so.
     pub(super) fn caller_left(&mut self) {
         self.caller.gone();
     }
 
-    /// Another Asterisk runs than the one that had our channels: all of them are gone.
+    /// Another Asterisk runs than the one that had our channels: all of them are gone, and of what was asked of that one
+    /// only a create matters still, because the new one may have got it.
     pub(super) fn asterisk_restarted(&mut self) {
-        self.caller.lost();
-        self.media.lost();
-        self.bridge.lost();
+        self.watch.stop();
+        [&mut self.caller, &mut self.media, &mut self.bridge].into_iter().for_each(Holding::lost);
+        self.pending.retain(|(_, purpose)| purpose.creates());
+        self.telling = Step::Done;
     }
 
     /// A reply. An error means that the call cannot go on.
@@ -372,25 +326,18 @@ impl Line {
     ) -> Result<(), EndReason> {
         let Some(purpose) = self.take(id) else { return Ok(()) };
         let ok = matches!(status, 200..=299);
-        let tolerated = match purpose {
-            Purpose::CreateMedia | Purpose::CreateBridge => status == 409,
-            Purpose::Look
-            | Purpose::SetStatus
-            | Purpose::LetGoCaller
-            | Purpose::LetGoMedia
-            | Purpose::LetGoBridge => matches!(status, 404 | 409),
-            _ => false,
-        };
-        if !ok && !tolerated {
+        let tolerated = purpose.tolerates(status);
+        if !ok && !tolerated && self.is_told_of(purpose) {
             out.observe(Observation::AriRefused { what: self.request(purpose).what(), status });
         }
         match purpose {
             Purpose::CreateMedia => {
                 self.media.create_replied(status);
                 self.media_replied = true;
+                self.look_for_media_soon(now);
                 if let Some(address) = ari::media_address(body) {
                     self.theirs = (Some(address.ip()), Some(address.port()));
-                } else if ok || tolerated {
+                } else if (ok || tolerated) && !self.watch.is_over() {
                     self.send(Purpose::MediaAddress, out);
                     self.send(Purpose::MediaPort, out);
                 }
@@ -407,7 +354,8 @@ impl Line {
             Purpose::FillBridge if ok => self.filling = Step::Done,
             Purpose::Answer if ok => self.answering = Step::Done,
             Purpose::FillBridge | Purpose::Answer => {}
-            Purpose::Look => return self.looked(now, Some(status), out),
+            Purpose::Look => return self.looked_at_caller(now, Some((status, body)), out),
+            Purpose::LookAtMedia => return self.looked_at_media(now, Some((status, body)), out),
             Purpose::SetStatus => self.telling = Step::Done,
             Purpose::LetGoCaller => self.caller.let_go_replied(status, now),
             Purpose::LetGoMedia => self.media.let_go_replied(status, now),
@@ -425,20 +373,27 @@ impl Line {
         out: &mut Actions,
     ) -> Result<(), EndReason> {
         let Some(purpose) = self.take(id) else { return Ok(()) };
-        out.observe(Observation::AriNoReply { what: self.request(purpose).what(), fault });
+        if self.is_told_of(purpose) {
+            out.observe(Observation::AriNoReply { what: self.request(purpose).what(), fault });
+        }
         match purpose {
             Purpose::CreateMedia => self.media.create_failed(now),
             Purpose::CreateBridge => self.bridge.create_failed(now),
             Purpose::FillBridge => return send_again(&mut self.filling),
             Purpose::Answer => return send_again(&mut self.answering),
             Purpose::MediaAddress | Purpose::MediaPort => {}
-            Purpose::Look => return self.looked(now, None, out),
+            Purpose::Look => return self.looked_at_caller(now, None, out),
+            Purpose::LookAtMedia => return self.looked_at_media(now, None, out),
             Purpose::SetStatus => self.telling = Step::Done,
             Purpose::LetGoCaller => self.caller.let_go_failed(now),
             Purpose::LetGoMedia => self.media.let_go_failed(now),
             Purpose::LetGoBridge => self.bridge.let_go_failed(now),
         }
         if purpose.lets_go() { Ok(()) } else { Err(EndReason::AriFault) }
+    }
+
+    fn is_pending(&self, purpose: Purpose) -> bool {
+        self.pending.iter().any(|(_, pending)| *pending == purpose)
     }
 
     fn take(&mut self, id: RequestId) -> Option<Purpose> {
@@ -453,47 +408,7 @@ impl Line {
         let request = self.request(purpose);
         let path = out.write(|arena| request.write_path(arena));
         let (method, body) = (request.method(), Span::default());
-        let timeout = if purpose == Purpose::SetStatus { STATUS_WITHIN } else { REPLY_WITHIN };
-        out.push(Action::Ari { id, method, path, body, timeout });
-    }
-
-    fn request(&self, purpose: Purpose) -> Request<'_> {
-        let caller = self.caller_id.as_str();
-        match purpose {
-            Purpose::CreateMedia => {
-                let (host, port) = self.ours.as_ref().map_or(("", 0), |(host, port)| (host.as_str(), *port));
-                Request::ExternalMedia {
-                    app: &self.app,
-                    channel: self.media_id,
-                    host,
-                    port,
-                    format: self.format,
-                }
-            }
-            Purpose::MediaAddress => {
-                Request::Variable { channel: self.media_id, name: "UNICASTRTP_LOCAL_ADDRESS" }
-            }
-            Purpose::MediaPort => Request::Variable { channel: self.media_id, name: "UNICASTRTP_LOCAL_PORT" },
-            Purpose::CreateBridge => Request::CreateBridge { bridge: self.bridge_id, app: &self.app },
-            Purpose::FillBridge => {
-                Request::AddToBridge { bridge: self.bridge_id, caller, media: self.media_id }
-            }
-            Purpose::Answer => Request::Answer { caller },
-            Purpose::Look => Request::Look { caller },
-            Purpose::SetStatus => Request::SetStatus { caller, value: self.status },
-            Purpose::LetGoCaller => match self.hangs_up {
-                Some(reason) => Request::HangUp { caller, reason },
-                None => Request::Continue { caller, to: &self.goes_to },
-            },
-            Purpose::LetGoMedia => Request::DeleteChannel(self.media_id),
-            Purpose::LetGoBridge => Request::DeleteBridge(self.bridge_id),
-        }
-    }
-}
-
-impl Purpose {
-    const fn lets_go(self) -> bool {
-        matches!(self, Self::SetStatus | Self::LetGoCaller | Self::LetGoMedia | Self::LetGoBridge)
+        out.push(Action::Ari { id, method, path, body, timeout: purpose.timeout() });
     }
 }
 

@@ -17,6 +17,7 @@ mod patience;
 mod recovery;
 mod retry;
 mod session;
+mod stop;
 mod talk;
 mod tools;
 mod turns;
@@ -60,6 +61,10 @@ pub struct Call {
     answered: Option<Instant>,
     parting: Option<Parting>,
     ending: Option<Ending>,
+    /// The caller was found waiting for a call that is lost.
+    is_adopted: bool,
+    /// The process is going away: by then the end is decided, whatever is still being said.
+    go_by: Option<Instant>,
     bad_told: Once,
     finished: bool,
 }
@@ -91,6 +96,8 @@ impl Call {
             answered: None,
             parting: None,
             ending: None,
+            is_adopted: start.origin.entry() == Entry::Adopted,
+            go_by: None,
             bad_told: Once::default(),
             finished: false,
             settings: settings.clone(),
@@ -149,8 +156,8 @@ impl Call {
             },
             Input::AriReply { id, status, body } => self.line.reply(now, id, status, body, out)?,
             Input::AriFailed { id, fault } => self.line.no_reply(now, id, fault, out)?,
-            Input::AriLink(LinkState::Up) if self.ending.is_none() => {
-                self.line.look(out);
+            Input::AriLink(state) if self.ending.is_none() => {
+                self.line.link(now, state, out);
                 self.voice.hold(now, self.line.is_held(), out);
             }
             Input::AriLink(_) => {}
@@ -194,15 +201,7 @@ impl Call {
             }
             Input::ToolFailed { id, fault } => self.tools.failed(id, fault, &mut self.talk, out),
             Input::Timer => return self.time_out(now, out),
-            Input::Stop(StopReason::Shutdown | StopReason::AtOnce) => return Err(EndReason::Shutdown),
-            Input::Stop(StopReason::AsteriskRestarted) => {
-                self.line.asterisk_restarted();
-                return Err(EndReason::AsteriskRestarted);
-            }
-            Input::Stop(StopReason::CallerLeft) => {
-                self.line.caller_left();
-                return Err(EndReason::CallerHungUp);
-            }
+            Input::Stop(reason) => return self.stop(now, reason, out),
         }
         Ok(())
     }
@@ -212,7 +211,7 @@ impl Call {
         if self.ending.is_some() {
             return Ok(());
         }
-        self.line.look_again(now, out);
+        self.line.look_again(now, self.voice.heard_at(), out)?;
         self.keys.time_out(now);
         self.recovery_time_out(now, out)?;
         match self.idle.time_out(now).filter(|_| self.parting.is_none()) {
@@ -239,6 +238,11 @@ impl Call {
             Some(_) => Err(self.talk.goodbye_deadline().map_or(EndReason::MaxDuration, |(_, reason)| reason)),
             None => Ok(()),
         }
+    }
+
+    /// Whether the caller was answered, by us or by the dialplan before.
+    fn is_up(&self) -> bool {
+        self.answered.is_some() || self.line.caller_is_up()
     }
 
     /// When the call must be over.
@@ -314,7 +318,7 @@ impl Call {
             self.answered = Some(now);
             out.observe(Observation::Answered { after: now.since(self.started) });
             self.voice.start(now, self.talk.hears());
-            self.talk.greet(&self.settings.session);
+            self.talk.greet(&self.settings.session, self.is_adopted);
         }
         if self.answered.is_none() {
             return;
@@ -415,8 +419,7 @@ impl Call {
 
     fn go_on_with_ending(&mut self, ending: Ending, now: Instant, timer: bool, out: &mut Actions) {
         self.voice.record(true, &mut self.talk, out);
-        let is_up = self.answered.is_some() || self.line.caller_is_up();
-        let farewell = farewell(&self.settings.fallback, is_up, ending.reason);
+        let farewell = farewell(&self.settings.fallback, self.is_up(), ending.reason);
         let all_gone = self.line.let_go(farewell, now, timer, out);
         if self.line.media_is_gone() {
             self.voice.close(out);
@@ -444,7 +447,11 @@ impl Call {
         }
         let [uplink, playout] = self.voice.deadlines(&self.talk);
         let clean_up = self.ending.and_then(|_| self.line.deadline()).map(|at| (at, Wake::CleanUp));
-        let look = self.line.look_deadline().filter(|_| self.ending.is_none()).map(|at| (at, Wake::Look));
+        let look = self
+            .line
+            .look_deadline(self.voice.heard_at())
+            .filter(|_| self.ending.is_none())
+            .map(|at| (at, Wake::Look));
         let goes_on = self.ending.is_none() && self.parting.is_none();
         let keys = self.keys.deadline().filter(|_| goes_on).map(|at| (at, Wake::Keys));
         let idle = self.idle.deadline().filter(|_| goes_on).map(|at| (at, Wake::Idle));
@@ -469,9 +476,7 @@ fn farewell(fallback: &Fallback, is_answered: bool, reason: EndReason) -> Farewe
     let status = reason.label();
     match (reason, fallback) {
         (EndReason::CallerHungUp | EndReason::AgentHungUp, _) => Farewell::HangUp,
-        (EndReason::MaxDuration | EndReason::CallerIdle | EndReason::Shutdown, _) if is_answered => {
-            Farewell::HangUp
-        }
+        (EndReason::MaxDuration | EndReason::CallerIdle, _) if is_answered => Farewell::HangUp,
         (EndReason::Transferred, _) => Farewell::Continue { status, to: None },
         (_, Fallback::Dialplan(place)) => Farewell::Continue { status, to: Some(place) },
         (_, Fallback::HangUp) if is_answered => Farewell::HangUp,

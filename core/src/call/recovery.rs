@@ -153,14 +153,14 @@ impl Call {
         let goodbye = self.talk.goodbye_deadline().filter(|_| reason.is_of_realtime());
         let reason = goodbye.map_or(reason, |(_, why)| why);
         let goodbye_is_missing = self.talk.is_saying_goodbye() && !self.talk.goodbye_is_heard();
-        let is_goodbye = matches!(reason, EndReason::MaxDuration | EndReason::CallerIdle);
+        let is_goodbye =
+            matches!(reason, EndReason::MaxDuration | EndReason::CallerIdle | EndReason::Shutdown);
         let is_heard_of = match reason {
             _ if is_goodbye => goodbye_is_missing,
             EndReason::NotReadyInTime => true,
             reason => reason.is_of_realtime(),
         };
-        let is_up = self.answered.is_some() || self.line.caller_is_up();
-        if !is_heard_of || !is_up {
+        if !is_heard_of || !self.is_up() {
             return self.end(reason, now, out);
         }
         let goes_on = !is_goodbye && matches!(self.settings.fallback, Fallback::Dialplan(_));
@@ -168,7 +168,8 @@ impl Call {
         self.part(reason, sound, now, out);
     }
 
-    fn part(&mut self, reason: EndReason, sound: Prompt, now: Instant, out: &mut Actions) {
+    /// Decides the end; the caller hears this sound before it.
+    pub(super) fn part(&mut self, reason: EndReason, sound: Prompt, now: Instant, out: &mut Actions) {
         self.talk.close(out);
         self.voice.turn_deaf();
         self.parting = Some(Parting { reason, sound: Some(sound), by: now + MEDIA_WITHIN });
@@ -183,6 +184,7 @@ impl Call {
         if let Some(sound) = parting.sound.filter(|_| self.voice.runs()) {
             self.voice.prompt(now, sound, &self.settings.prompts, out);
             let by = now + Duration::from_secs(u64::from(MAX_PROMPT_SECONDS)) + MEDIA_WITHIN;
+            let by = self.go_by.map_or(by, |go_by| go_by.min(by));
             self.parting = Some(Parting { sound: None, by, ..parting });
         } else if parting.sound.is_none() && !self.voice.is_playing() {
             self.end(parting.reason, now, out);

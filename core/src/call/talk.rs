@@ -432,10 +432,10 @@ impl Talk {
         self.answers.is_asked(purpose, number, now_ms);
     }
 
-    /// The agent speaks first, if it was given something to say.
-    pub(super) fn greet(&mut self, settings: &SessionSettings) {
-        if settings.greeting.is_some() {
-            self.answers.want(Purpose::Greeting);
+    /// The agent speaks first, if it was given something to say, and to a caller who is taken on again in any case.
+    pub(super) fn greet(&mut self, settings: &SessionSettings, is_adopted: bool) {
+        if is_adopted || settings.greeting.is_some() {
+            self.answers.want(if is_adopted { Purpose::GreetAgain } else { Purpose::Greeting });
             self.is_waited_for = true;
         }
     }

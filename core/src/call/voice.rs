@@ -29,6 +29,8 @@ pub(super) struct Voice {
     peer: Option<SocketAddr>,
     is_told: bool,
     is_learned: bool,
+    /// When a packet came last from whom they are taken.
+    heard_at: Option<Instant>,
     runs: bool,
     is_held: bool,
     /// Nobody listens to the caller any more: the goodbye is being said, or the call is over.
@@ -61,6 +63,7 @@ impl Voice {
             peer: None,
             is_told: false,
             is_learned: false,
+            heard_at: None,
             runs: false,
             is_held: false,
             is_deaf: false,
@@ -83,10 +86,15 @@ impl Voice {
     /// Asterisk told where its media channel is. Returns whether that is news.
     pub(super) fn told(&mut self, address: SocketAddr) -> bool {
         let is_news = !core::mem::replace(&mut self.is_told, true);
-        if is_news && !self.is_learned {
+        if is_news {
             self.peer = Some(address);
         }
         is_news
+    }
+
+    /// When a packet came last, whether or not anybody listens.
+    pub(super) const fn heard_at(&self) -> Option<Instant> {
+        self.heard_at
     }
 
     /// The session stands, and this is the format in which the model hears and speaks.
@@ -167,8 +175,12 @@ impl Voice {
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
         let is_welcome = match (self.source, self.is_learned) {
             (RtpSource::Strict, _) | (RtpSource::Learn, true) => self.peer == Some(from),
-            (RtpSource::Learn, false) => true,
+            // Before the channel was told there is none of ours: what comes is late, and an earlier call's.
+            (RtpSource::Learn, false) => self.is_told,
         };
+        if is_welcome {
+            self.heard_at = Some(now);
+        }
         let received = match (is_welcome, self.peer) {
             (false, None) => Err(RtpDrop::Early),
             (false, Some(_)) => Err(RtpDrop::Stranger),
@@ -182,6 +194,9 @@ impl Voice {
                     (self.peer, self.is_learned) = (Some(from), true);
                 }
                 out.observe(Observation::RtpIn);
+                if self.uplink.take_new_ssrc() {
+                    out.observe(Observation::SsrcChanged);
+                }
             }
             Err(why) => {
                 if self.drops_told.is_first(why as u32) {

@@ -156,6 +156,8 @@ pub enum Observation {
     RtpDropped(RtpDrop),
     /// The first datagram of a kind that is not used; later ones are only counted.
     RtpDropBegan(RtpDrop),
+    /// Packets of the caller come with another SSRC than before: from another sender, or from one that has begun anew.
+    SsrcChanged,
     /// Packets of the caller never came.
     RtpLost {
         /// How many.
@@ -352,9 +354,11 @@ impl Observation {
             Self::Recovery(recovery) => recovery.severity(),
             Self::Guard(guard) => guard.severity(),
             Self::Upkeep(upkeep) => upkeep.severity(),
-            Self::RtpLost { .. } | Self::PlayoutLate { .. } | Self::SpeechStarted | Self::SpeechStopped => {
-                Severity::Debug
-            }
+            Self::RtpLost { .. }
+            | Self::SsrcChanged
+            | Self::PlayoutLate { .. }
+            | Self::SpeechStarted
+            | Self::SpeechStopped => Severity::Debug,
             Self::RtpDropBegan(RtpDrop::Late | RtpDrop::Duplicate | RtpDrop::Early | RtpDrop::Held) => {
                 Severity::Debug
             }
@@ -428,6 +432,7 @@ impl fmt::Display for Observation {
             Self::RtpDropBegan(why) => {
                 write!(f, "packets are dropped: {}; further ones are counted in the metrics only", why.label())
             }
+            Self::SsrcChanged => f.write_str("the caller's packets come with another SSRC"),
             Self::RtpLost { packets } => write!(f, "{packets} packets of the caller were lost"),
             Self::Concealed { millis } => write!(f, "{millis} ms of the caller made up"),
             Self::PlayoutLate { slots } => write!(f, "playout late: {slots} slots of 20 ms skipped"),

@@ -18,7 +18,7 @@ pub use name::{file_name, is_older, unfinished_name};
 pub use shape::*;
 
 use crate::ari::Event;
-use crate::call::{Actions, Origin, Outcome, Record};
+use crate::call::{Actions, Entry, Origin, Outcome, Record};
 use crate::id::IdPrefix;
 use crate::observe::{TurnLatency, Usage, UsageKind};
 use crate::outcome::PANICKED;
@@ -94,7 +94,7 @@ impl Recorder {
             id,
             begun,
             texts,
-            record: blank(id, from, to),
+            record: CallRecord { adopted: origin.entry() == Entry::Adopted, ..blank(id, from, to) },
             room: MAX_TEXTS_BYTES,
             answers: VecDeque::new(),
             tools: Tools::default(),
@@ -272,6 +272,7 @@ fn blank(id: IdPrefix, from: Option<String>, to: Option<String>) -> CallRecord {
         call_id: id.to_string(),
         from,
         to,
+        adopted: false,
         begun_utc: String::new(),
         answered_utc: None,
         ended_utc: String::new(),

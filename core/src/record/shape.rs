@@ -25,6 +25,8 @@ pub struct CallRecord {
     /// Which number was dialled: the second argument of Stasis(…) in the dialplan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Whether the caller was found waiting for a call that was lost, and was taken on again: that call's record has another call_id, or there is none.
+    pub adopted: bool,
     /// When the call entered the application (RFC 3339).
     pub begun_utc: String,
     /// When the caller was answered; not there if that never was.

@@ -178,6 +178,7 @@ fn times_ends_and_sums_are_told() {
         ("call_id", json!("arib0000beef-17")),
         ("from", json!("+4930123456")),
         ("to", json!("4940765432")),
+        ("adopted", json!(false)),
         ("begun_utc", json!("2026-11-22T11:29:11.573Z")),
         ("answered_utc", json!("2026-11-22T11:29:12.073Z")),
         ("ended_utc", json!("2026-11-22T11:30:13.073Z")),
@@ -190,6 +191,22 @@ fn times_ends_and_sums_are_told() {
         assert_eq!(record[field], expected, "{field}");
     }
     assert_eq!(record.get("cost_usd"), None, "nobody knows the prices");
+}
+
+#[test]
+fn a_caller_who_was_taken_on_again_is_recorded_as_such_with_the_numbers_that_the_channel_shows() {
+    let channel = br#"{"id":"1.2","state":"Up","caller":{"number":"+4930123456"},
+        "dialplan":{"app_name":"Stasis","app_data":"voice-agent,4930123456,4940765432"}}"#;
+    let origin = Origin::Adopted { channel };
+    let outcome = Outcome {
+        ended: EndReason::CallerHungUp,
+        answered: true,
+        duration: Duration::ZERO,
+        left_behind: false,
+    };
+    let record = value(&Recorder::new(ID, BEGUN, &origin, Texts::Kept).finish(&outcome));
+    assert_eq!(record["adopted"], json!(true));
+    assert_eq!((&record["from"], &record["to"]), (&json!("+4930123456"), &json!("4940765432")));
 }
 
 #[test]

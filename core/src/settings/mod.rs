@@ -32,10 +32,12 @@ pub struct MediaPlan {
 /// Whose packets are taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum RtpSource {
-    /// Only those from the address that Asterisk told.
+    /// Only those from the address that Asterisk told, and before it told one, nobody's.
     #[default]
     Strict,
-    /// Those from whoever sent the first good one; answers go there too. For NAT and containers.
+    /// Those from whoever sent the first good one after the caller was answered; answers go there too, and nobody else is
+    /// listened to for the rest of the call. For NAT and containers. A packet that comes before Asterisk has told an
+    /// address is nobody's here too: it is a late one of an earlier call on that port.
     Learn,
 }
 

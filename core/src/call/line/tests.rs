@@ -129,6 +129,24 @@ fn of_a_caller_who_is_gone_nothing_is_told() {
 }
 
 #[test]
+fn of_an_asterisk_that_is_gone_nothing_is_asked_and_no_answer_is_waited_for() {
+    let mut bench = Bench::new();
+    bench.line.media_is_up("127.0.0.1".to_owned(), 30_000);
+    bench.line.set_up(false, &mut bench.out);
+    bench.sent();
+    bench.reply(200);
+    bench.line.asterisk_restarted();
+    assert!(bench.go_on(false).is_empty() && !bench.is_over, "the create may have come to the next one");
+    let create = bench.open.iter().position(|(_, request, _)| request.contains("externalMedia"));
+    bench.open.swap(0, create.expect("it is open"));
+    assert_eq!(bench.reply(200), ["DELETE /channels/arib00000001-1-1"]);
+    let delete = bench.open.len() - 1;
+    bench.open.swap(0, delete);
+    bench.reply(404);
+    assert!(bench.is_over);
+}
+
+#[test]
 fn a_caller_who_is_hung_up_learns_why_and_the_dialplan_does_not() {
     for (is_refused, request) in
         [(false, "DELETE /channels/17.1"), (true, "DELETE /channels/17.1?reason=congestion")]

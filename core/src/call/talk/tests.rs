@@ -113,7 +113,7 @@ const NEXT_DELTA: &str = r#"{"type":"response.output_audio.delta","response_id":
 #[test]
 fn an_answer_that_was_cancelled_before_it_began_does_not_mute_the_next_one() {
     let mut session = Session::ready(BargeIn::On, false);
-    session.with(|talk, settings, _| talk.greet(settings));
+    session.with(|talk, settings, _| talk.greet(settings, false));
     session.go_on();
     session.interrupt();
     assert_eq!(session.said, ["response.create", "response.cancel"]);

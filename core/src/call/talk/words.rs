@@ -18,6 +18,17 @@ const ASK_IDLE: &str = "The caller has said nothing for a while. In the language
 const NOBODY_THERE: &str = "The caller does not answer. In the language of the conversation, say in one short \
                             sentence that you are ending the call, and say goodbye. Ask nothing.";
 
+/// What the agent is told when the process is going away.
+const STOPPING: &str = "This telephone service is being stopped for maintenance and cannot go on with this call. In the \
+                        language of the conversation, tell the caller so in one short sentence, apologise, and say \
+                        goodbye. Ask nothing.";
+
+/// What the agent is told about a caller whose call was lost and who is taken on again. It has no memory of the caller.
+const INTERRUPTED: &str = "The line to a caller who was already speaking with you was interrupted for a moment, and what \
+                           was said before is lost. In the language of the conversation so far, or else of your \
+                           instructions, say in one or two short sentences that the line was interrupted, apologise, \
+                           and ask how you can go on helping.";
+
 /// What the agent is told when its session was lost while it spoke.
 const GO_ON: &str = "The line to you broke while you were speaking. The caller has heard you up to the end of your \
                      last message. Go on from exactly there, in the same language. Greet nobody, and say nothing \
@@ -34,17 +45,29 @@ impl Talk {
         purpose: Purpose,
         settings: &SessionSettings,
     ) -> Option<Cow<'static, str>> {
-        let is_idle = self.goodbye.is_some_and(|goodbye| goodbye.reason == EndReason::CallerIdle);
         match purpose {
             Purpose::Answer => None,
             Purpose::AskIdle => Some(ASK_IDLE.into()),
             Purpose::Resume if self.recovery.resume == Resume::Repeat => Some(SAY_AGAIN.into()),
             Purpose::Resume => Some(GO_ON.into()),
-            Purpose::Goodbye => Some(if is_idle { NOBODY_THERE } else { TIME_IS_UP }.into()),
+            Purpose::Goodbye => Some(self.last_words().into()),
             Purpose::Greeting => {
                 let words = settings.greeting.as_deref().unwrap_or_default();
                 Some(format!("Begin the call. Say exactly this and nothing else: {words}").into())
             }
+            Purpose::GreetAgain => Some(match &settings.adopted_greeting {
+                Some(words) => format!("Begin to speak. Say exactly this and nothing else: {words}").into(),
+                None => INTERRUPTED.into(),
+            }),
+        }
+    }
+
+    /// What the agent is told about its goodbye.
+    fn last_words(&self) -> &'static str {
+        match self.goodbye.map(|goodbye| goodbye.reason) {
+            Some(EndReason::CallerIdle) => NOBODY_THERE,
+            Some(EndReason::Shutdown) => STOPPING,
+            _ => TIME_IS_UP,
         }
     }
 }
