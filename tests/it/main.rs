@@ -12,6 +12,7 @@ mod echo;
 mod fallback;
 mod formats;
 mod keys;
+mod line_kept;
 mod resync;
 mod server_events;
 mod sessions;

@@ -6,6 +6,7 @@
 
 mod links;
 mod mail;
+mod orders;
 mod peers;
 mod stage;
 #[cfg(test)]

@@ -174,7 +174,8 @@ impl Asterisk {
                 }
                 nothing(if there { 204 } else { 404 })
             }
-            ("GET", path) if path == caller => nothing(if self.caller { 200 } else { 404 }),
+            ("GET", path) if path == caller => shown(CALLER, self.caller),
+            ("GET", path) if path == format!("/channels/{MEDIA}") => shown(MEDIA, self.media),
             ("GET", path) if path.ends_with("=UNICASTRTP_LOCAL_ADDRESS") => {
                 (200, r#"{"value":"127.0.0.1"}"#.to_owned())
             }
@@ -194,10 +195,12 @@ impl Asterisk {
         204
     }
 
-    /// Another Asterisk takes the place of this one. It has nothing, and may yet execute what is on its way.
+    /// Another Asterisk takes the place of this one. It has nothing, and may yet execute what makes something; no reply to
+    /// anything else is waited for.
     pub(super) fn restart(&mut self) {
         (self.caller, self.media, self.bridge) = (false, false, false);
         self.events.clear();
+        self.requests.retain(|request| request.abandoned.is_some() || self.created.contains(&request.path));
     }
 
     pub(super) fn caller_hangs_up(&mut self) {
@@ -241,6 +244,13 @@ impl Asterisk {
         assert!(!self.media, "the media channel is left on Asterisk");
         assert!(!self.bridge, "the bridge is left on Asterisk");
     }
+}
+
+/// What `GET /channels/{id}` shows.
+fn shown(id: &str, is_there: bool) -> (u16, String) {
+    let dialplan = r#"{"app_name":"Stasis","app_data":"voice-agent"}"#;
+    let status = if is_there { 200 } else { 404 };
+    (status, if is_there { format!(r#"{{"id":"{id}","dialplan":{dialplan}}}"#) } else { String::new() })
 }
 
 fn channel_event(kind: &str, id: &str, name: &str, state: &str) -> String {

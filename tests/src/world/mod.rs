@@ -18,6 +18,7 @@ use ari_bridge_core::call::{
 };
 use ari_bridge_core::format::{MediaFormat, ModelFormat};
 use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LegId, LinkId, RequestId, ToolId};
+use ari_bridge_core::observe::Observation;
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::settings::{
     BargeIn, CallSettings, Dialect, FailedAnswer, Fallback, Function, Keys, MediaPlan, Recovery, Resume,
@@ -29,7 +30,10 @@ use core::net::SocketAddr;
 use oracle::Oracle;
 
 /// The most steps that a call may need to end once the faults have stopped.
-const MAX_STEPS_TO_END: usize = 2_000;
+const MAX_STEPS_TO_END: usize = 3_000;
+
+/// How long after a call was told to stop its end is decided at the latest, whatever the server says.
+const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a run came to, so that a test can see that it saw something.
 #[derive(Debug)]
@@ -77,6 +81,8 @@ struct World {
     called: Vec<ToolId>,
     /// The server does little else than to begin answers, and fails in all of them.
     answers_fail: bool,
+    /// When the end was decided.
+    ended_at: Option<Instant>,
 }
 
 impl World {
@@ -157,6 +163,7 @@ impl World {
             sequence: 0,
             called: Vec::new(),
             answers_fail: false,
+            ended_at: None,
         };
         world.perform(true);
         world
@@ -320,19 +327,28 @@ impl World {
             0 | 1 => self.step(Input::AriLink(LinkState::Down)),
             2..=4 => self.step(Input::AriLink(LinkState::Up)),
             5 => {
-                let reason = if choices.one_in(4) { StopReason::AtOnce } else { StopReason::Shutdown };
-                self.step(Input::Stop(reason));
-            }
-            6 if choices.one_in(4) => {
-                self.asterisk.restart();
-                self.step(Input::Stop(StopReason::AsteriskRestarted));
+                let reasons = [
+                    StopReason::Shutdown,
+                    StopReason::AtOnce,
+                    StopReason::AsteriskRestarted,
+                    StopReason::CallerLeft,
+                ];
+                self.stop(reasons[choices.below(4)]);
             }
             _ => self.step(Input::Timer),
         }
     }
 
+    fn stop(&mut self, reason: StopReason) {
+        if reason == StopReason::AsteriskRestarted {
+            self.asterisk.restart();
+        }
+        self.step(Input::Stop(reason));
+    }
+
     /// From here on Asterisk executes and answers everything, in order, and the call is told to stop.
     fn end_without_faults(&mut self) -> Report {
+        let told_at = self.now;
         self.step(Input::Stop(StopReason::Shutdown));
         for _ in 0..MAX_STEPS_TO_END {
             let mut honest = Choices::new(&[]);
@@ -347,6 +363,8 @@ impl World {
             }
             if self.next.finished {
                 let outcome = self.oracle.finished().expect("a finished call has said so");
+                let ended_at = self.ended_at.expect("a finished call has ended");
+                assert!(ended_at < told_at + STOPS_WITHIN + Duration::from_millis(1), "{told_at} {ended_at}");
                 if !outcome.left_behind {
                     self.asterisk.assert_nothing_is_left();
                 }
@@ -375,6 +393,7 @@ impl World {
                     self.asterisk.request(id, method.as_str(), self.out.text(path));
                 }
                 Action::Tool { id, .. } => self.called.push(id),
+                Action::Observe(Observation::Ending(_)) => self.ended_at = Some(self.now),
                 _ => {}
             }
         }

@@ -178,7 +178,7 @@ impl Staged {
                 assert!(self.acted, "no goodbye was asked for");
                 self.answer_begins(link, "resp_1", "item_assistant", soft());
             }
-            Phase::Ending => self.step(Input::Stop(StopReason::Shutdown)),
+            Phase::Ending => self.step(Input::Stop(StopReason::AtOnce)),
         }
     }
 

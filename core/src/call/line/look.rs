@@ -206,10 +206,8 @@ impl Line {
     ) -> Result<(), EndReason> {
         let mut has_shown = true;
         match reply {
-            Some((404, _)) if self.watch.media_was_there => {
-                self.media.gone();
-                return Err(EndReason::AriFault);
-            }
+            // The clean-up asks once more.
+            Some((404, _)) if self.watch.media_was_there => return Err(EndReason::AriFault),
             // Its create may still be executed, and then an event says so.
             Some((404, _)) => {}
             Some((200..=299, body)) => match ari::is_shown_in(body, &self.app) {
