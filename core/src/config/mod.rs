@@ -4,6 +4,8 @@
 //! line that names the variable, the value and what is allowed, and all such lines come at once. Values of
 //! variables that hold a secret are never repeated, neither in a fault nor by `Debug`.
 
+mod fixed;
+mod key_files;
 mod prompts;
 mod read;
 mod reader;
@@ -11,6 +13,7 @@ mod secret;
 mod url;
 mod variables;
 
+pub use key_files::MAX_KEY_FILE_BYTES;
 pub use prompts::{
     MAX_PROMPT_FILE_BYTES, PromptFault, PromptFaultKind, PromptFiles, decode_prompt, prompt_variable,
 };
@@ -27,6 +30,7 @@ use crate::time::Duration;
 use crate::uri::Encoded;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 /// Everything that the operator decides.
@@ -124,7 +128,8 @@ impl Default for RecordConfig {
 
 impl Config {
     /// Reads the settings from `variables`: the environment and whatever stands behind it. If a name comes twice,
-    /// the later value counts; names that the bridge does not know may be among them.
+    /// the later value counts; names that the bridge does not know may be among them. Variables that name a file of
+    /// a key are refused: [`Config::from_variables_and_files`] reads those.
     ///
     /// # Errors
     ///
@@ -134,8 +139,28 @@ impl Config {
         N: Into<String>,
         V: Into<String>,
     {
+        Self::from_variables_and_files(variables, |_| Err("files are not read here"))
+    }
+
+    /// As [`Config::from_variables`]; `read` gives the bytes of the file at a path, of which those beyond
+    /// [`MAX_KEY_FILE_BYTES`] and one do not matter.
+    ///
+    /// # Errors
+    ///
+    /// All values and files that cannot be, at once, and nothing of what stands in a file.
+    pub fn from_variables_and_files<N, V, E>(
+        variables: impl IntoIterator<Item = (N, V)>,
+        read: impl FnMut(&str) -> Result<Vec<u8>, E>,
+    ) -> Result<Self, ConfigFaults>
+    where
+        N: Into<String>,
+        V: Into<String>,
+        E: fmt::Display,
+    {
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
-        read::config(&variables.collect())
+        let mut variables = variables.collect();
+        let faults = key_files::resolve(&mut variables, read);
+        read::config(&variables, faults)
     }
 
     /// What is allowed but probably not meant, one line each.

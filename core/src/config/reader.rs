@@ -1,5 +1,6 @@
 //! Reading one variable, and saying what is wrong with it without giving a secret away.
 
+use super::key_files::file_variable;
 use super::secret::Secret;
 use super::url::{Schemes, Url, parse};
 use super::variables::{Preset, find};
@@ -70,8 +71,8 @@ pub(super) struct Member<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(variables: &'a BTreeMap<String, String>) -> Self {
-        Self { variables, faults: Vec::new() }
+    pub(super) const fn new(variables: &'a BTreeMap<String, String>, faults: Vec<Fault>) -> Self {
+        Self { variables, faults }
     }
 
     pub(super) const fn is_clean(&self) -> bool {
@@ -87,7 +88,7 @@ impl<'a> Reader<'a> {
         let set = self.variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
         set.map(str::to_owned).or_else(|| match find(name)?.default {
             Preset::Value(value) => Some(value.to_owned()),
-            Preset::Required | Preset::Unset | Preset::Family { .. } => None,
+            Preset::Required | Preset::Unset | Preset::FileOf(_) | Preset::Family { .. } => None,
         })
     }
 
@@ -152,10 +153,24 @@ impl<'a> Reader<'a> {
         allowed: &str,
         good: impl FnOnce(&str) -> bool,
     ) -> Option<Secret> {
-        match self.value(name) {
-            None => self.fault(name, &format!("it is not set; it must be {allowed}")),
-            Some(value) if good(&value) => Some(Secret::new(value)),
-            Some(_) => self.fault(name, &format!("its value (not shown) cannot be; it must be {allowed}")),
+        let file = file_variable(name);
+        let is_set =
+            |variable: &str| self.variables.get(variable).is_some_and(|value| !value.trim().is_empty());
+        match (self.value(name), file) {
+            (Some(value), _) if good(&value) => Some(Secret::new(value)),
+            // What is wrong with the file has been said.
+            _ if self.faults.iter().any(|fault| Some(&*fault.variable) == file) => None,
+            (Some(_), Some(file)) if is_set(file) => self.fault(
+                name,
+                &format!("the value in the file of {file} (not shown) cannot be; it must be {allowed}"),
+            ),
+            (Some(_), _) => {
+                self.fault(name, &format!("its value (not shown) cannot be; it must be {allowed}"))
+            }
+            (None, Some(file)) => {
+                self.fault(name, &format!("it is not set, nor is {file}; it must be {allowed}"))
+            }
+            (None, None) => self.fault(name, &format!("it is not set; it must be {allowed}")),
         }
     }
 

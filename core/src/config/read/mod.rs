@@ -8,7 +8,7 @@ mod realtime;
 mod recovery;
 mod session;
 
-use super::reader::{ConfigFaults, Reader, is_plain};
+use super::reader::{ConfigFaults, Fault, Reader, is_plain};
 use super::url::{Endpoint, Schemes, is_host_name};
 use super::{AriConfig, Config, PromptFiles, RecordConfig, RtpConfig, prompt_variable};
 use crate::format::MediaFormat;
@@ -21,9 +21,12 @@ use std::collections::BTreeMap;
 /// name of a context has room for 80.
 const MAX_APP_BYTES: usize = 80 - "stasis-".len();
 
-/// Reads everything.
-pub(super) fn config(variables: &BTreeMap<String, String>) -> Result<Config, ConfigFaults> {
-    let mut reader = Reader::new(variables);
+/// Reads everything. `faults` are those of files that were to hold values.
+pub(super) fn config(
+    variables: &BTreeMap<String, String>,
+    faults: Vec<Fault>,
+) -> Result<Config, ConfigFaults> {
+    let mut reader = Reader::new(variables, faults);
     // Each part is read whatever becomes of the others, so that all faults are found.
     let dialect = dialect(&mut reader);
     let (ari, realtime) = (ari(&mut reader), realtime::realtime(&mut reader, dialect));

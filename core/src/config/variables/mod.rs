@@ -22,7 +22,7 @@ pub fn env_example() -> String {
         // Writing to a String cannot fail.
         let _ = match default {
             Preset::Required => write!(out, "\n# {help} (required).\n{name}=\n"),
-            Preset::Unset => write!(out, "\n# {help}.\n# {name}=\n"),
+            Preset::Unset | Preset::FileOf(_) => write!(out, "\n# {help}.\n# {name}=\n"),
             Preset::Value(value) => write!(out, "\n# {help}.\n# {name}={value}\n"),
             Preset::Family { example } => write!(out, "\n# {name}: {help}.\n# {example}\n"),
         };
@@ -38,7 +38,9 @@ pub fn help_text() -> String {
         // Writing to a String cannot fail.
         let _ = match default {
             Preset::Required => write!(out, "  {name} (required)\n      {help}\n"),
-            Preset::Unset | Preset::Family { .. } => write!(out, "  {name}\n      {help}\n"),
+            Preset::Unset | Preset::FileOf(_) | Preset::Family { .. } => {
+                write!(out, "  {name}\n      {help}\n")
+            }
             Preset::Value(value) => write!(out, "  {name} [default: {value}]\n      {help}\n"),
         };
     }
@@ -53,7 +55,9 @@ pub fn markdown_table() -> String {
         // Writing to a String cannot fail.
         let _ = match default {
             Preset::Required => writeln!(out, "| `{name}` | required | {help} |"),
-            Preset::Unset | Preset::Family { .. } => writeln!(out, "| `{name}` | – | {help} |"),
+            Preset::Unset | Preset::FileOf(_) | Preset::Family { .. } => {
+                writeln!(out, "| `{name}` | – | {help} |")
+            }
             Preset::Value(value) => writeln!(out, "| `{name}` | `{value}` | {help} |"),
         };
     }

@@ -7,6 +7,8 @@ pub enum Preset {
     Required,
     /// Nothing, which has a meaning of its own.
     Unset,
+    /// Nothing: it names a file that holds the value of this other variable, in its place.
+    FileOf(&'static str),
     /// This value.
     Value(&'static str),
     /// Nothing: it is a whole family of variables, one for each name that takes the place of `<name>`.
@@ -41,9 +43,18 @@ const fn variable(name: &'static str, default: Preset, help: &'static str) -> Va
 
 /// Every variable that the bridge reads, in the order in which a person would set them.
 pub static VARIABLES: &[Variable] = {
-    use Preset::{Family, Required, Unset, Value};
+    use Preset::{Family, FileOf, Required, Unset, Value};
     &[
-        variable("OPENAI_API_KEY", Required, "The key that pays for the Realtime sessions"),
+        variable(
+            "OPENAI_API_KEY",
+            Required,
+            "The key that pays for the Realtime sessions; OPENAI_API_KEY_FILE can take its place",
+        ),
+        variable(
+            "OPENAI_API_KEY_FILE",
+            FileOf("OPENAI_API_KEY"),
+            "A file that holds the key and nothing else, for secrets of systemd, Docker or Kubernetes",
+        ),
         variable("OPENAI_MODEL", Value("gpt-realtime-2.1-mini"), "The Realtime model"),
         variable(
             "OPENAI_VOICE",
@@ -94,6 +105,11 @@ pub static VARIABLES: &[Variable] = {
         ),
         variable("ARI_USER", Value("voiceapp"), "The user in ari.conf"),
         variable("ARI_PASSWORD", Value("CHANGE_ME"), "The password in ari.conf"),
+        variable(
+            "ARI_PASSWORD_FILE",
+            FileOf("ARI_PASSWORD"),
+            "A file that holds the password and nothing else; ARI_PASSWORD must not be set then",
+        ),
         variable(
             "ARI_APP",
             Value("voice-agent"),
