@@ -62,6 +62,17 @@ pub struct Metrics {
     orphans: Counter,
     restarts: Counter,
     breaker_open: Gauge,
+    tasks: Gauge,
+}
+
+/// A task of the runtime, counted as long as this lives.
+#[derive(Debug)]
+pub struct Task(Gauge);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// A counter for each reason: looking one up in a family takes a lock, and a flood of bad packets should not
@@ -124,6 +135,7 @@ impl Metrics {
             orphans: Counter::default(),
             restarts: Counter::default(),
             breaker_open: Gauge::default(),
+            tasks: Gauge::default(),
         };
         // Every status is there with a zero before it first happens: Prometheus does not see an increase from
         // nothing to one.
@@ -229,6 +241,11 @@ impl Metrics {
             "breaker_open",
             "1 while new calls are refused because the Realtime side has failed for those before them",
             self.breaker_open.clone(),
+        );
+        r.register(
+            "tasks",
+            "Tasks of the runtime under way: calls, and what they leave to do",
+            self.tasks.clone(),
         );
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         r.register("build", "The version of the bridge", version);
@@ -386,6 +403,13 @@ impl Metrics {
     pub fn count_lost_records(&self) -> impl Fn() + Send + Sync + 'static {
         let records_lost = self.records_lost.clone();
         move || bump(&records_lost, 1)
+    }
+
+    /// Counts a task that begins.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        self.tasks.inc();
+        Task(self.tasks.clone())
     }
 
     /// The text of `/metrics`, in the format of [`CONTENT_TYPE`].

@@ -48,6 +48,7 @@ fn every_name_is_there_before_anything_happened() {
         "ari_bridge_playout_dropped_seconds_total",
         "ari_bridge_playout_late_slots_total",
         "ari_bridge_ari_connected",
+        "ari_bridge_tasks",
         "ari_bridge_rtp_port_busy_total",
         "ari_bridge_tokens_total{kind=\"audio_out\"}",
         "ari_bridge_spent_dollars_total",
@@ -208,4 +209,13 @@ fn an_open_breaker_shows_until_it_closes() {
     assert_eq!(shown(Guard::BreakerOpened { calls: 3 }), 1.0);
     assert_eq!(shown(Guard::BreakerProbe), 1.0, "nobody knows yet");
     assert_eq!(shown(Guard::BreakerClosed), 0.0);
+}
+
+#[test]
+fn tasks_are_counted_while_they_live() {
+    let metrics = Metrics::new();
+    let tasks = [metrics.task(), metrics.task()];
+    assert_eq!(samples(&metrics)["ari_bridge_tasks"], 2.0);
+    drop(tasks);
+    assert_eq!(samples(&metrics)["ari_bridge_tasks"], 0.0);
 }
