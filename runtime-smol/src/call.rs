@@ -24,6 +24,7 @@ use crate::record::Recording;
 use crate::requests::{Reply, Request};
 use crate::shared::Shared;
 use crate::switchboard::Notice;
+use crate::terms::Terms;
 use crate::tool::{ToolAnswer, ToolCall};
 
 /// How many turns a call takes before other calls get theirs. In a turn each source gives one input at most.
@@ -74,6 +75,7 @@ impl Machine {
 pub(crate) struct Driver {
     id: CallId,
     shared: Arc<Shared>,
+    terms: Arc<Terms>,
     switchboard: Post<Notice>,
     post: Post<Letter>,
     mailbox: Mailbox<Letter>,
@@ -93,17 +95,19 @@ impl Driver {
     /// Makes the call. Its first actions are performed at the first poll.
     pub(crate) fn new(
         shared: Arc<Shared>,
+        terms: Arc<Terms>,
         start: Start<'_>,
         switchboard: Post<Notice>,
         post: Post<Letter>,
         mailbox: Mailbox<Letter>,
     ) -> Self {
         let (mut clock, mut out) = (Clock::start(), Actions::new());
-        let (call, next) = Call::new(&shared.config.call, start, clock.tick(), &mut out);
+        let (call, next) = Call::new(&terms.call, start, clock.tick(), &mut out);
         Self {
             id: start.ids.call,
             recording: Recording::new(&shared, &start),
             shared,
+            terms,
             switchboard,
             post,
             mailbox,
@@ -267,7 +271,7 @@ impl Driver {
                     let post = self.post.clone();
                     self.shared.requests.submit(Request {
                         method,
-                        url: self.shared.config.ari.rest_url(out.text(path)),
+                        url: self.shared.fixed.ari.rest_url(out.text(path)),
                         body: out.bytes(body).to_vec(),
                         timeout,
                         deliver: Box::new(move |reply| post.send(Letter::Reply(id, reply))),
@@ -281,7 +285,7 @@ impl Driver {
                 }
                 Action::CloseMedia { leg } => self.legs.retain(|l| l.id != leg),
                 Action::OpenRealtime { link, safety_identifier } => {
-                    let target = self.shared.realtime_for(out.text(safety_identifier));
+                    let target = self.terms.realtime_for(out.text(safety_identifier));
                     self.links.push(Link::open(link, target));
                     self.link_source.wake();
                 }

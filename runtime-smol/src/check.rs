@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use crate::requests::{Reply, Request, Requests};
 use crate::service::RunError;
-use crate::shared::{read_ca, read_prompt, realtime_target};
+use crate::shared::read_ca;
 use crate::socket::{OpenError, fault, open, tls_config};
+use crate::terms::{read_prompt, realtime_target};
 use crate::websocket::Incoming;
 
 /// How long each answer may take.
@@ -32,8 +33,8 @@ pub fn check(config: &Config) -> Result<Report, RunError> {
     if let Some(pem) = &private_ca {
         tls_config(Some(pem)).map_err(RunError::Tls)?;
     }
-    let authorization = config.ari.authorization().expose().to_owned();
-    let requests = Requests::start(authorization, private_ca.as_deref()).map_err(RunError::Threads)?;
+    let requests =
+        Requests::start(config.ari.authorization(), private_ca.as_deref()).map_err(RunError::Threads)?;
     let mut report = Report::new(config);
     let info = get(&requests, config, "/asterisk/info");
     let asterisk = asterisk_info(borrowed(&info));

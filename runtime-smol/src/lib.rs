@@ -16,6 +16,7 @@ pub mod demo;
 mod leg;
 mod link;
 mod mailbox;
+mod notify;
 mod ready;
 mod record;
 mod requests;
@@ -25,6 +26,7 @@ mod shared;
 mod socket;
 pub mod standin;
 mod switchboard;
+mod terms;
 mod tool;
 mod websocket;
 

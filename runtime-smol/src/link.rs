@@ -3,7 +3,6 @@
 
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::id::LinkId;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,8 +15,6 @@ use crate::websocket::{Incoming, WebSocket};
 pub(crate) struct Link {
     pub(crate) id: LinkId,
     state: State,
-    /// Whether anything came since the last ping.
-    heard: bool,
 }
 
 enum State {
@@ -67,7 +64,7 @@ impl From<OpenError> for Down {
 impl Link {
     /// Begins to open it; nothing happens until it is polled.
     pub(crate) fn open(id: LinkId, target: Arc<Target>) -> Self {
-        Self { id, state: State::Opening(Box::pin(async move { open(&target).await })), heard: true }
+        Self { id, state: State::Opening(Box::pin(async move { open(&target).await })) }
     }
 
     /// The next event. Nothing comes after `Down`.
@@ -82,14 +79,8 @@ impl Link {
                 Poll::Pending => return Poll::Pending,
             },
             State::Open(socket) => match socket.poll_incoming(cx) {
-                Poll::Ready(Incoming::Message(bytes)) => {
-                    self.heard = true;
-                    return Poll::Ready(LinkEvent::Message(bytes));
-                }
-                Poll::Ready(Incoming::Alive) => {
-                    self.heard = true;
-                    return Poll::Ready(LinkEvent::Alive);
-                }
+                Poll::Ready(Incoming::Message(bytes)) => return Poll::Ready(LinkEvent::Message(bytes)),
+                Poll::Ready(Incoming::Alive) => return Poll::Ready(LinkEvent::Alive),
                 Poll::Ready(Incoming::Closed { code, reason }) => {
                     Down { code, reason: reason.to_vec(), ..Down::default() }
                 }
@@ -124,15 +115,6 @@ impl Link {
                 self.state = State::Failed(fault);
                 true
             }
-        }
-    }
-
-    /// Sends a ping, or gives the link up if nothing came since the last one. The next poll tells.
-    pub(crate) fn keep_alive(&mut self, cx: &mut Context<'_>) {
-        let State::Open(socket) = &mut self.state else { return };
-        let alive = if mem::take(&mut self.heard) { socket.ping(cx) } else { Err(IoFault::TimedOut) };
-        if let Err(fault) = alive {
-            self.state = State::Failed(fault);
         }
     }
 

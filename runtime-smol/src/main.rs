@@ -3,7 +3,8 @@
 use ari_bridge_core::config::{self, Config};
 use clap::{Parser, Subcommand};
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -55,20 +56,27 @@ fn main() -> ExitCode {
     let command = cli.command.unwrap_or(Command::Run);
     // The demo tells its own story.
     init_log(if matches!(command, Command::Demo { .. }) { "off" } else { "info" });
+    let settings = move || settings(cli.env_file.as_deref());
     let result = match command {
-        Command::Run => settings(cli.env_file.as_deref()).and_then(run),
+        Command::Run => run(settings),
         Command::Demo { out } => demo(&out),
-        Command::Check => settings(cli.env_file.as_deref()).and_then(|config| check(&config)),
+        Command::Check => settings().map_err(misconfigured).and_then(|config| check(&config)),
     };
     result.unwrap_or_else(ExitCode::from)
 }
 
-fn run(config: Config) -> Result<ExitCode, u8> {
+fn run(settings: impl Fn() -> Result<Config, String> + Send + 'static) -> Result<ExitCode, u8> {
+    let read = move || settings().inspect(warn);
+    let config = read().map_err(misconfigured)?;
+    ari_bridge_smol::run(config, read).map_err(failed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logs what is allowed but probably not meant.
+fn warn(config: &Config) {
     for line in config.warnings() {
         tracing::warn!("{line}");
     }
-    ari_bridge_smol::run(config).map_err(failed)?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn demo(out: &Path) -> Result<ExitCode, u8> {
@@ -88,12 +96,14 @@ fn failed(error: impl std::fmt::Display) -> u8 {
     FAILED
 }
 
-/// Reads `.env` and the environment. All faults are told at once, one per line.
-fn settings(file: Option<&Path>) -> Result<Config, u8> {
-    let mut variables = env_file(file).map_err(|line| {
-        eprintln!("{line}");
-        MISCONFIGURED
-    })?;
+fn misconfigured(faults: String) -> u8 {
+    eprintln!("{faults}");
+    MISCONFIGURED
+}
+
+/// Reads `.env`, the environment and the files of keys. All faults are told at once, one per line.
+fn settings(file: Option<&Path>) -> Result<Config, String> {
+    let mut variables = env_file(file)?;
     // What is not UTF-8 can be none of ours, and must not hide what the file says.
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -101,10 +111,14 @@ fn settings(file: Option<&Path>) -> Result<Config, u8> {
     for line in config::near_misses(variables.keys()) {
         tracing::warn!("{line}");
     }
-    Config::from_variables(variables).map_err(|faults| {
-        eprintln!("{faults}");
-        MISCONFIGURED
-    })
+    Config::from_variables_and_files(variables, read_key).map_err(|faults| faults.to_string())
+}
+
+/// The bytes of a file that holds a key; of one that is too large no more than it takes to see that.
+fn read_key(path: &str) -> io::Result<Vec<u8>> {
+    let mut file = Vec::new();
+    File::open(path)?.take(config::MAX_KEY_FILE_BYTES as u64 + 1).read_to_end(&mut file)?;
+    Ok(file)
 }
 
 /// The variables of the file; none if there is no `.env` and no other was asked for.

@@ -2,12 +2,15 @@
 
 use ari_bridge_core::ari::MAX_REPLY_BYTES;
 use ari_bridge_core::call::{IoFault, Method};
+use ari_bridge_core::config::Secret;
 use smol::channel::{Receiver, Sender};
 use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, SendBody};
 
+use crate::shared::lock;
 use crate::socket::fault;
 
 /// How many requests are under way at once. Each holds a thread here and one of Asterisk's 100 HTTP sessions.
@@ -38,6 +41,7 @@ pub(crate) struct Request {
 #[derive(Clone)]
 pub(crate) struct Requests {
     queue: Sender<(Request, Instant)>,
+    authorization: Arc<Mutex<Secret>>,
 }
 
 impl Requests {
@@ -45,8 +49,9 @@ impl Requests {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub(crate) fn start(authorization: String, private_ca: Option<&[u8]>) -> io::Result<Self> {
+    pub(crate) fn start(authorization: Secret, private_ca: Option<&[u8]>) -> io::Result<Self> {
         let (queue, jobs) = smol::channel::bounded(MAX_WAITING);
+        let authorization = Arc::new(Mutex::new(authorization));
         let agent = agent(private_ca);
         for n in 0..WORKERS {
             let (agent, jobs, authorization) = (agent.clone(), jobs.clone(), authorization.clone());
@@ -54,7 +59,12 @@ impl Requests {
                 .name(format!("ari-request-{n}"))
                 .spawn(move || work(&agent, &authorization, &jobs))?;
         }
-        Ok(Self { queue })
+        Ok(Self { queue, authorization })
+    }
+
+    /// `authorization` goes with every request that is sent from now on.
+    pub(crate) fn authorize(&self, authorization: Secret) {
+        *lock(&self.authorization) = authorization;
     }
 
     /// Queues a request. If the queue is full the answer is [`IoFault::Backlog`], at once.
@@ -66,7 +76,7 @@ impl Requests {
     }
 }
 
-fn work(agent: &Agent, authorization: &str, jobs: &Receiver<(Request, Instant)>) {
+fn work(agent: &Agent, authorization: &Mutex<Secret>, jobs: &Receiver<(Request, Instant)>) {
     while let Ok((request, deadline)) = jobs.recv_blocking() {
         let mut reply = attempt(agent, authorization, &request, deadline);
         // The server may close a kept connection at the very moment it is used again. Asking again is safe for
@@ -78,7 +88,7 @@ fn work(agent: &Agent, authorization: &str, jobs: &Receiver<(Request, Instant)>)
     }
 }
 
-fn attempt(agent: &Agent, authorization: &str, request: &Request, deadline: Instant) -> Reply {
+fn attempt(agent: &Agent, authorization: &Mutex<Secret>, request: &Request, deadline: Instant) -> Reply {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return Err(IoFault::TimedOut);
@@ -86,7 +96,7 @@ fn attempt(agent: &Agent, authorization: &str, request: &Request, deadline: Inst
     let mut head = ureq::http::Request::builder()
         .method(request.method.as_str())
         .uri(&request.url)
-        .header("Authorization", authorization);
+        .header("Authorization", lock(authorization).expose());
     let body = if request.body.is_empty() {
         SendBody::none()
     } else {
@@ -189,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_a_reply_and_a_dead_port_is_a_fault() {
-        let requests = Requests::start("Basic eA==".into(), None).unwrap();
+        let requests = Requests::start(Secret::new("Basic eA=="), None).unwrap();
         let (url, _lines) = server(1);
         assert_eq!(ask(&requests, Method::Get, &url), Ok((404, b"{}".to_vec())));
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -198,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_create_is_never_sent_twice_while_a_delete_is_repeated_once() {
-        let requests = Requests::start("Basic eA==".into(), None).unwrap();
+        let requests = Requests::start(Secret::new("Basic eA=="), None).unwrap();
         let (url, lines) = server(0);
         assert_eq!(ask(&requests, Method::Post, &url), Err(IoFault::Reset));
         assert_eq!(lines.try_iter().count(), 1);

@@ -1,17 +1,16 @@
 //! The driver of the switchboard: one task that owns the event socket of ARI and knows where every call's
-//! mailbox is. It never waits for a call, because Asterisk cuts off a client that reads slowly.
+//! mailbox is. It never waits for a call, because Asterisk cuts off a client that reads slowly; for the same reason it
+//! has a thread of its own, on which no call can keep it waiting.
 
 use ari_bridge_core::call::{Entry, LinkState, Method, News, Origin, Outcome, Start, StopReason};
 use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LinkId, RequestId};
+use ari_bridge_core::settings::SwitchboardSettings;
 use ari_bridge_core::switchboard::{Action, Actions, Input, Next, Switchboard};
-use smol::Timer;
 use smol::future::FutureExt;
-use smol::stream::Stream;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,14 +20,17 @@ use crate::call;
 use crate::clock::{Alarm, Clock, utc};
 use crate::link::{Link, LinkEvent};
 use crate::mailbox::{Mailbox, Post, mailbox};
+use crate::notify::{Pulse, Supervisor};
+use crate::ready::Source;
 use crate::requests::{Reply, Request};
 use crate::shared::Shared;
 
 /// How many turns the switchboard takes before the calls get theirs.
 const TURNS_PER_WAKE_UP: usize = 64;
 
-/// How often Asterisk is pinged. It does not ping by itself, and a dead connection is known after two of these.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How long the end of a process takes at the most beside [`SwitchboardSettings::drain`]: goodbyes, and what the
+/// calls leave to remove.
+const END: Duration = Duration::from_secs(30);
 
 /// What the calls, the request threads and the operator tell the switchboard.
 #[derive(Debug)]
@@ -37,7 +39,9 @@ pub(crate) enum Notice {
     CallTold(CallId, News),
     CallFinished(CallId, Outcome),
     CallPanicked(CallId),
+    Settings(Box<SwitchboardSettings>),
     Drain,
+    StopNow,
 }
 
 /// The switchboard and what it drives.
@@ -51,18 +55,26 @@ pub(crate) struct Driver {
     next: Next,
     alarm: Alarm,
     events: Option<Link>,
-    /// Whether the event socket has not been polled yet, and so could not wake the task.
-    fresh: bool,
-    keep_alive: Timer,
+    event_source: Source,
+    /// How long calls may go on when the process is to stop.
+    drain: Duration,
+    pulse: Option<Pulse>,
     calls: BTreeMap<CallId, Post<call::Letter>>,
     finished: bool,
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, post: Post<Notice>, mailbox: Mailbox<Notice>) -> Self {
+    /// Makes the switchboard, and says so to whoever supervises the process.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        post: Post<Notice>,
+        mailbox: Mailbox<Notice>,
+        supervisor: Option<Arc<Supervisor>>,
+    ) -> Self {
         let (mut clock, mut out) = (Clock::start(), Actions::new());
         let nonce = InstanceNonce::new((random() >> 32) as u32);
-        let settings = &shared.config.switchboard;
+        let settings = &shared.fixed.switchboard;
+        let drain = settings.drain;
         let (machine, next) = Switchboard::new(settings, nonce, random(), utc(), clock.tick(), &mut out);
         tracing::info!("this run names what it makes on Asterisk {nonce}-…");
         Self {
@@ -75,8 +87,9 @@ impl Driver {
             next,
             alarm: Alarm::new(),
             events: None,
-            fresh: false,
-            keep_alive: Timer::interval(KEEP_ALIVE),
+            event_source: Source::new(),
+            drain,
+            pulse: supervisor.map(Pulse::new),
             calls: BTreeMap::new(),
             finished: false,
         }
@@ -101,14 +114,11 @@ impl Driver {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            while Pin::new(&mut self.keep_alive).poll_next(cx).is_ready() {
-                if let Some(events) = &mut self.events {
-                    events.keep_alive(cx);
-                    cx.waker().wake_by_ref();
-                }
+            if let Some(pulse) = &mut self.pulse {
+                pulse.poll(cx, &self.shared, self.calls.len());
             }
             let deadline = self.next.deadline.map(|(at, _)| at);
-            if !mem::take(&mut self.fresh) && self.alarm.poll(cx, &self.clock, deadline).is_pending() {
+            if self.alarm.poll(cx, &self.clock, deadline).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -120,18 +130,23 @@ impl Driver {
 
     /// As in a call: one input of each source in turn; the answer is whether the turns are used up.
     fn take_inputs(&mut self, cx: &mut Context<'_>) -> bool {
+        let (mut events, mut notices) = (self.event_source.take(cx), true);
         for _ in 0..TURNS_PER_WAKE_UP {
-            let any = self.take_event(cx) | self.take_notice(cx);
-            if self.finished || !any {
+            events = events && self.take_event();
+            notices = notices && self.take_notice(cx);
+            if self.finished || !(events || notices) {
                 return false;
             }
+        }
+        if events {
+            self.event_source.wake();
         }
         true
     }
 
-    fn take_event(&mut self, cx: &mut Context<'_>) -> bool {
+    fn take_event(&mut self) -> bool {
         let Some(events) = &mut self.events else { return false };
-        let Poll::Ready(event) = events.poll_event(cx) else { return false };
+        let Poll::Ready(event) = events.poll_event(&mut self.event_source.context()) else { return false };
         match event {
             LinkEvent::Alive => self.step(Input::AriPong),
             LinkEvent::Up => self.step(Input::AriUp),
@@ -158,12 +173,28 @@ impl Driver {
                 self.calls.remove(&call);
                 self.step(Input::CallPanicked { call });
             }
+            Notice::Settings(settings) => {
+                self.drain = settings.drain;
+                self.step(Input::Settings(&settings));
+            }
             Notice::Drain => {
-                self.shared.stopping();
+                self.stopping(self.drain + END);
                 self.step(Input::Drain);
+            }
+            Notice::StopNow => {
+                self.stopping(END);
+                self.step(Input::StopNow);
             }
         }
         true
+    }
+
+    /// The admin listener and the supervisor hear of the end first.
+    fn stopping(&self, within: Duration) {
+        self.shared.stopping();
+        if let Some(pulse) = &self.pulse {
+            pulse.supervisor.stopping(within);
+        }
     }
 
     fn step(&mut self, input: Input<'_>) {
@@ -178,21 +209,23 @@ impl Driver {
         for action in out.iter() {
             match action {
                 Action::OpenAri => {
-                    self.events = Some(Link::open(LinkId(0), self.shared.events.clone()));
-                    self.fresh = true;
+                    self.events = Some(Link::open(LinkId(0), self.shared.events()));
+                    self.event_source.wake();
                 }
                 Action::Ari { id, method, path, timeout } => {
                     self.request(id, method, out.text(path), timeout)
                 }
                 Action::PingAri => {
-                    if let Some(events) = &mut self.events {
-                        self.fresh |= events.ping(&mut Context::from_waker(std::task::Waker::noop()));
+                    if let Some(events) = &mut self.events
+                        && events.ping(&mut self.event_source.context())
+                    {
+                        self.event_source.wake();
                     }
                 }
                 Action::CloseAri => self.events = None,
                 Action::StartCall { call, ids, seed, entry, about, caller } => {
-                    let tag = self.shared.caller_tag(out.text(caller));
-                    self.start_call(call, ids, seed, tag, (entry, out.bytes(about).to_vec()));
+                    let about = out.bytes(about).to_vec();
+                    self.start_call(call, ids, seed, out.text(caller), (entry, about));
                 }
                 Action::ToCall { call, event } => {
                     if let Some(post) = self.calls.get(&call) {
@@ -213,7 +246,7 @@ impl Driver {
         let post = self.post.clone();
         self.shared.requests.submit(Request {
             method,
-            url: self.shared.config.ari.rest_url(path),
+            url: self.shared.fixed.ari.rest_url(path),
             body: Vec::new(),
             timeout,
             deliver: Box::new(move |reply| post.send(Notice::Reply(id, reply))),
@@ -238,12 +271,14 @@ impl Driver {
         call: CallId,
         ids: IdPrefix,
         seed: u64,
-        caller_tag: Option<[u8; 32]>,
+        caller: &str,
         (entry, about): (Entry, Vec<u8>),
     ) {
         let (post, letters) = mailbox();
         self.calls.insert(call, post.clone());
         let (shared, home) = (self.shared.clone(), self.post.clone());
+        let terms = self.shared.terms();
+        let caller_tag = terms.caller_tag(caller);
         let switchboard = self.post.clone();
         let run = async move {
             let start = Start {
@@ -251,10 +286,10 @@ impl Driver {
                 seed,
                 utc: utc(),
                 caller_tag,
-                media: shared.config.media,
+                media: terms.media,
                 origin: Origin::new(entry, &about),
             };
-            call::Driver::new(shared, start, switchboard, post, letters).run().await
+            call::Driver::new(shared, terms, start, switchboard, post, letters).run().await
         };
         let contained = async move {
             home.send(match AssertUnwindSafe(run).catch_unwind().await {
