@@ -60,6 +60,7 @@ fn config(ari_url: &str, realtime_url: &str) -> Config {
         ("ARI_PASSWORD", &standin.password),
         ("ARI_APP", &standin.app),
         ("ADMIN_BIND", "127.0.0.1:0"),
+        ("DRAIN_SECONDS", "0"),
     ]);
     config.unwrap_or_else(|faults| panic!("{faults}"))
 }

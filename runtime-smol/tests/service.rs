@@ -3,7 +3,7 @@
 use ari_bridge_core::call::{EndReason, IoFault, Outcome};
 use ari_bridge_core::config::Config;
 use ari_bridge_core::id::CallId;
-use ari_bridge_core::observe::Observation;
+use ari_bridge_core::observe::{Observation, Recovery, Upkeep};
 use ari_bridge_core::settings::{Function, Tool};
 use ari_bridge_core::sim::asterisk::{CallerState, Settings};
 use ari_bridge_core::sim::caller::Caller;
@@ -34,6 +34,7 @@ fn config(ari_url: &str, set: &[(&str, &str)]) -> Config {
         ("ARI_PASSWORD", &standin.password),
         ("ARI_APP", &standin.app),
         ("ADMIN_BIND", "127.0.0.1:0"),
+        ("DRAIN_SECONDS", "0"),
     ];
     Config::from_variables(usual.iter().chain(set).copied()).unwrap_or_else(|faults| panic!("{faults}"))
 }
@@ -257,6 +258,58 @@ fn a_wrong_password_is_told_with_the_status() {
     assert!(matches!(down, Observation::AriDown { http_status: Some(401), .. }), "{down:?}");
     service.drain();
     service.join().unwrap();
+}
+
+#[test]
+fn a_password_that_was_put_right_is_used_for_the_next_event_socket_and_its_requests() {
+    let asterisk = asterisk();
+    let (service, told) = service(&asterisk.url(), &[("ARI_PASSWORD", "wrong")]);
+    wait_for(&told, |o| matches!(o, Observation::AriDown { http_status: Some(401), .. }));
+    service.reload(config(&asterisk.url(), &[])).unwrap();
+    wait_for(&told, |o| matches!(o, Observation::AriUp));
+    wait_for(&told, |o| matches!(o, Observation::Upkeep(Upkeep::Resynced { .. })));
+    service.drain();
+    service.join().unwrap();
+}
+
+#[test]
+fn other_settings_hold_for_new_calls_and_a_running_one_keeps_its_own() {
+    let (asterisk, realtime) = (asterisk(), realtime());
+    let (service, told) = answered(&asterisk, &realtime);
+    let nowhere = [("OPENAI_REALTIME_URL", NOBODY), ("FALLBACK_CONTEXT", "closed"), ("MAX_CALLS", "2")];
+    service.reload(config(&asterisk.url(), &nowhere)).unwrap();
+    // The session is lost, and the next one is found where the first was.
+    realtime.break_all();
+    wait_for(&told, |o| matches!(o, Observation::Recovery(Recovery::Resumed { .. })));
+    asterisk.dial(2, "+4930123457", "100");
+    assert!(asterisk.wait(2, PATIENCE, was(CallerState::InDialplan)), "{:?}", asterisk.seen(2).states);
+    let broken = config(&asterisk.url(), &[("PROMPT_SORRY", "/nowhere/sorry.wav")]);
+    assert!(service.reload(broken).unwrap_err().to_string().starts_with("PROMPT_SORRY: cannot read"));
+    assert_eq!(realtime.seen().opened, 2);
+    asterisk.hang_up(1);
+    service.drain();
+    service.join().unwrap();
+}
+
+#[test]
+fn calls_under_way_go_on_after_a_drain_until_they_are_to_stop_now() {
+    let (asterisk, realtime) = (asterisk(), realtime());
+    let (url, key) = (realtime.url(), realtime::Settings::default().key);
+    let set = [("OPENAI_REALTIME_URL", &*url), ("OPENAI_API_KEY", &key), ("DRAIN_SECONDS", "600")];
+    let (service, told) = service(&asterisk.url(), &set);
+    wait_for(&told, |o| matches!(o, Observation::AriUp));
+    asterisk.dial(1, "+4930123456", "100");
+    wait_for(&told, |o| matches!(o, Observation::Answered { .. }));
+    service.drain();
+    wait_for(&told, |o| matches!(o, Observation::Upkeep(Upkeep::Draining { calls: 1, .. })));
+    assert!(get(&service, "/readyz").starts_with("HTTP/1.1 503"));
+    asterisk.dial(2, "+4930123457", "100");
+    assert!(asterisk.wait(2, PATIENCE, was(CallerState::InDialplan)), "{:?}", asterisk.seen(2).states);
+    assert!(!was(CallerState::Gone)(&asterisk.seen(1)), "the first one talks on");
+    service.stop_now();
+    wait_for(&told, |o| matches!(o, Observation::CallEnded(_)));
+    service.join().unwrap();
+    assert_eq!(asterisk.objects().1, 0, "no bridge is left");
 }
 
 #[test]

@@ -76,6 +76,7 @@ impl Line {
             ("ARI_PASSWORD", &standin.password),
             ("ARI_APP", &standin.app),
             ("ADMIN_BIND", "127.0.0.1:0"),
+            ("DRAIN_SECONDS", "0"),
             ("VOLUME_BOOST", "1"),
         ]);
         let config = config.unwrap_or_else(|faults| panic!("{faults}"));
