@@ -3,6 +3,8 @@
 //! What is decided, and when, the simulated calls of `tests/it/sessions.rs` hold to the millisecond. Here it is the
 //! order of things that counts, and that the runtime does them: each call is waited for, and none is timed.
 
+mod relay;
+
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 use ari_bridge_core::call::{EndReason, Outcome};
 use ari_bridge_core::config::Config;
 use ari_bridge_core::id::CallId;
-use ari_bridge_core::observe::{Observation, Recovery, Severity};
+use ari_bridge_core::observe::{Observation, Recovery, Severity, Upkeep};
 use ari_bridge_core::settings::Prompt;
 use ari_bridge_core::sim::asterisk::{CallerState, Settings};
 use ari_bridge_core::sim::caller::Caller;
@@ -22,6 +24,7 @@ use ari_bridge_smol::standin::{
 use ari_bridge_smol::{Service, Watch};
 use ari_bridge_tests::measure::{self, RATE};
 use ari_bridge_tests::speech::utterance;
+use relay::Relay;
 use serde_json::Value;
 
 /// How long anything may take that is waited for. A test waits for several things, one of them slow.
@@ -64,14 +67,23 @@ impl Line {
     where
         F: Fn() -> Box<dyn Agent> + Send + Sync + 'static,
     {
+        let asterisk = serve_asterisk(Settings::default()).unwrap();
+        let url = asterisk.url();
+        Self::between(asterisk, &url, model, agent)
+    }
+
+    /// The same, with this address for that Asterisk.
+    fn between<F>(asterisk: AsteriskServer, ari_url: &str, model: realtime::Settings, agent: F) -> Self
+    where
+        F: Fn() -> Box<dyn Agent> + Send + Sync + 'static,
+    {
         let standin = Settings::default();
-        let asterisk = serve_asterisk(standin.clone()).unwrap();
         let key = model.key.clone();
         let realtime = serve_realtime(model, agent).unwrap();
         let config = Config::from_variables([
             ("OPENAI_API_KEY", key.as_str()),
             ("OPENAI_REALTIME_URL", &realtime.url()),
-            ("ARI_URL", &asterisk.url()),
+            ("ARI_URL", ari_url),
             ("ARI_USER", &standin.user),
             ("ARI_PASSWORD", &standin.password),
             ("ARI_APP", &standin.app),
@@ -326,4 +338,21 @@ fn a_server_that_does_not_know_the_key_is_asked_once_and_the_dialplan_knows_why(
     assert_eq!(status.as_deref(), Some("realtime_refused"));
     assert_eq!(line.recoveries(), [], "nothing was tried again, and nobody had answered to hear anything");
     line.leaves_nothing();
+}
+
+#[test]
+fn an_event_socket_that_stops_after_half_a_frame_is_replaced_within_ten_seconds_and_the_call_talks_on() {
+    let asterisk = serve_asterisk(Settings::default()).unwrap();
+    let relay = Relay::before(&asterisk.url());
+    let mut line = Line::between(asterisk, relay.url(), realtime::Settings::default(), parrot);
+    line.answered();
+    relay.stop_in_the_middle();
+    let stopped = Instant::now();
+    line.is_understood(&utterance(41, 1.0));
+    line.until(|o| matches!(o, Observation::Upkeep(Upkeep::LinkSilent)));
+    line.until(|o| matches!(o, Observation::AriUp));
+    assert!(stopped.elapsed() < Duration::from_secs(10), "{:?}: {:#?}", stopped.elapsed(), line.lines());
+    line.until(|o| matches!(o, Observation::Upkeep(Upkeep::Resynced { kept: 1, callers: 0, orphans: 0 })));
+    line.is_understood(&utterance(42, 1.0));
+    line.ends_well();
 }
