@@ -199,8 +199,10 @@ fn a_process_that_is_told_to_stop_ends_its_calls_takes_no_new_one_and_is_done() 
     scene.run_for(59 * SECOND);
     assert_eq!((scene.state(1), scene.drained), (Some(CallerState::Answered), false));
     scene.run_for(20 * SECOND);
+    assert_eq!((scene.state(1), scene.drained), (Some(CallerState::InDialplan), true));
+    assert_eq!(scene.asterisk.continued_with(1, "ARI_BRIDGE_STATUS"), Some("shutdown"));
+    scene.hang_up(1);
     assert_nothing_is_left(&mut scene);
-    assert!(scene.drained);
 }
 
 #[test]
