@@ -110,12 +110,12 @@ impl Driver {
             if self.finished {
                 return Poll::Ready(());
             }
+            if let Some(pulse) = &mut self.pulse {
+                pulse.poll(cx, &self.shared, self.calls.len());
+            }
             if exhausted || self.is_due() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
-            }
-            if let Some(pulse) = &mut self.pulse {
-                pulse.poll(cx, &self.shared, self.calls.len());
             }
             let deadline = self.next.deadline.map(|(at, _)| at);
             if self.alarm.poll(cx, &self.clock, deadline).is_pending() {
