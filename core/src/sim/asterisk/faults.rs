@@ -14,6 +14,10 @@ pub enum Fault {
     HoldReply,
     /// It waits for [`super::Asterisk::release`] before it takes effect, so that others overtake it.
     HoldRequest,
+    /// It takes effect, and its reply is lost.
+    LoseReply,
+    /// It is lost.
+    LoseRequest,
 }
 
 /// What happens to events.
@@ -35,6 +39,8 @@ pub struct Faults {
     pub reply_delay: Duration,
     /// The events that a request causes come before its reply. A real Asterisk does both.
     pub events_first: bool,
+    /// What befalls every request that no armed fault befalls, until it is set to `None` again.
+    pub every: Option<Fault>,
     armed: Vec<(String, Fault)>,
 }
 
@@ -55,8 +61,8 @@ impl Faults {
     /// The fault that befalls this request, if any.
     pub(super) fn take(&mut self, method: &str, path: &str) -> Option<Fault> {
         let request = format!("{method} {path}");
-        let at = self.armed.iter().position(|(pattern, _)| matches(pattern, &request))?;
-        Some(self.armed.remove(at).1)
+        let at = self.armed.iter().position(|(pattern, _)| matches(pattern, &request));
+        at.map(|at| self.armed.remove(at).1).or(self.every)
     }
 }
 
@@ -83,5 +89,16 @@ mod tests {
         assert_eq!(faults.take("DELETE", "/channels/a"), Some(Fault::Refuse(500)));
         assert_eq!(faults.take("DELETE", "/channels/a"), None);
         assert_eq!(faults.take("POST", "/bridges/b/addChannel"), Some(Fault::HoldReply));
+    }
+
+    #[test]
+    fn what_befalls_every_request_leaves_the_armed_faults_their_turn() {
+        let mut faults = Faults { every: Some(Fault::LoseReply), ..Faults::default() };
+        faults.refuse_next("GET *", 500);
+        let mut take = || faults.take("GET", "/channels");
+        assert_eq!(
+            [take(), take(), take()],
+            [Fault::Refuse(500), Fault::LoseReply, Fault::LoseReply].map(Some)
+        );
     }
 }

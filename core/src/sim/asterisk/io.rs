@@ -56,6 +56,22 @@ pub enum Input<'a> {
         /// Whether the dialplan answers before it enters Stasis.
         answered: bool,
     },
+    /// The telephone of a caller who is in a bridge makes an attended transfer: another one takes its place.
+    Transfer {
+        /// Whose telephone.
+        caller: u64,
+        /// How the test names who is there instead; a name in use is ignored.
+        by: u64,
+        /// Its number.
+        number: &'a str,
+    },
+    /// Another client of ARI has called somebody, who answers and is in [`super::Settings::app`].
+    Originate {
+        /// How the test names whom; a name in use is ignored.
+        caller: u64,
+        /// Its number.
+        number: &'a str,
+    },
     /// The caller hangs up.
     Hangup {
         /// Who.

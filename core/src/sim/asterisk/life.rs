@@ -53,6 +53,7 @@ impl World {
             bridge: None,
             variables: BTreeMap::new(),
             created: self.now,
+            is_originated: false,
             party: Party::Caller { caller, mouth: Mouth::default() },
         };
         self.channels.insert(id.clone(), channel);
@@ -65,7 +66,7 @@ impl World {
     }
 
     /// Runs `Stasis()`; `false` if nobody listens for the application (`STASISSTATUS=FAILED`).
-    fn enter_stasis(&mut self, id: &str, app: &str, args: Vec<String>) -> bool {
+    pub(super) fn enter_stasis(&mut self, id: &str, app: &str, args: Vec<String>) -> bool {
         if !self.sockets.contains_key(app) {
             return false;
         }
@@ -73,7 +74,7 @@ impl World {
         channel.app = Some(app.to_owned());
         channel.place = Place::Stasis { args: args.clone() };
         // A channel of the dialplan is subscribed to only now, too late for this variable.
-        if matches!(channel.party, Party::Media(_)) {
+        if channel.is_of_ari() {
             self.set_variable(id, "STASISSTATUS", "");
         }
         self.tell_channel(id, "StasisStart", json!({ "args": args }));
@@ -108,6 +109,7 @@ impl World {
             bridge: None,
             variables,
             created: self.now,
+            is_originated: false,
             party: Party::Media(Box::new(endpoint)),
         };
         self.channels.insert(id.clone(), channel);
@@ -262,11 +264,14 @@ impl World {
                 variables,
                 context,
                 exten,
+                is_originated,
                 ..
             }) => {
                 let caller = *caller;
                 *place = Place::Dialplan;
-                *app = None;
+                if !*is_originated {
+                    *app = None;
+                }
                 if self.continued.len() < MAX_REMEMBERED {
                     let at = goes_on_at(context, exten, to).join(",");
                     self.continued.insert(caller, Continued { at, variables: variables.clone() });
@@ -294,7 +299,7 @@ impl World {
     pub(super) fn hangup(&mut self, id: &str, by: HangupBy) {
         let Some(channel) = self.channels.get(id) else { return };
         if !channel.in_stasis() {
-            self.remove(id);
+            self.gone(id);
             return;
         }
         match by {
@@ -313,19 +318,26 @@ impl World {
 
     /// What follows `StasisEnd` at the end of a channel. The subscription to a dialplan caller has ended with
     /// it, so there is no `ChannelDestroyed` for one.
-    fn destroyed(&mut self, id: &str) {
-        if self.channels.get(id).is_some_and(|channel| matches!(channel.party, Party::Media(_))) {
+    pub(super) fn destroyed(&mut self, id: &str) {
+        if self.channels.get(id).is_some_and(Channel::is_of_ari) {
             self.set_variable(id, "STASISSTATUS", "SUCCESS");
             if let Some(channel) = self.channels.get_mut(id) {
                 channel.place = Place::Dialing;
             }
+        }
+        self.gone(id);
+    }
+
+    /// A channel is no more, and whoever hears of it still is told.
+    fn gone(&mut self, id: &str) {
+        if self.channels.get(id).is_some_and(Channel::is_of_ari) {
             self.tell_channel(id, "ChannelDestroyed", json!({ "cause": 16, "cause_txt": "Normal Clearing" }));
         }
         self.remove(id);
     }
 
     /// Takes a channel away, with its port or caller.
-    fn remove(&mut self, id: &str) {
+    pub(super) fn remove(&mut self, id: &str) {
         let Some(channel) = self.channels.remove(id) else { return };
         match channel.party {
             Party::Caller { caller, .. } => {

@@ -1,7 +1,7 @@
 //! A stand-in for Asterisk 22.10.1: applications, channels, bridges, UnicastRTP endpoints, and callers.
 //!
 //! It knows the requests that a voice bridge makes, and tells the events in the order in which the real one
-//! was measured to tell them. Left out: originate, recordings, playback, DTMF, REST over WebSocket, media over
+//! was measured to tell them. Left out: requests to originate, recordings, playback, DTMF, REST over WebSocket, media over
 //! WebSocket or AudioSocket, names that need a resolver, and the media formats outside of [`MediaFormat`].
 //!
 //! [`MediaFormat`]: crate::format::MediaFormat
@@ -10,6 +10,8 @@ mod faults;
 mod io;
 mod life;
 mod media;
+mod others;
+mod outage;
 mod rest;
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use life::HangupBy;
 use media::{Frame, PTIME};
 use rest::Reply;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use world::{Party, State, World};
 
 /// At what rate a caller speaks and hears, in samples per second.
@@ -94,7 +96,10 @@ pub struct Asterisk {
     /// What is to go wrong.
     pub faults: Faults,
     world: World,
+    running: bool,
     flow: EventFlow,
+    /// Event sockets to which nothing comes any more.
+    deaf: BTreeSet<u64>,
     held_events: VecDeque<(u64, String)>,
     held: VecDeque<Held>,
     delayed: VecDeque<(Instant, u64, Reply)>,
@@ -109,7 +114,9 @@ impl Asterisk {
         Self {
             faults: Faults::default(),
             world: World::new(settings),
+            running: true,
             flow: EventFlow::Flow,
+            deaf: BTreeSet::new(),
             held_events: VecDeque::new(),
             held: VecDeque::new(),
             delayed: VecDeque::new(),
@@ -122,6 +129,16 @@ impl Asterisk {
     pub fn step(&mut self, now: Instant, input: Input<'_>, out: &mut Actions) -> Next {
         self.world.now = now;
         self.catch_up(now, out);
+        if self.running {
+            self.take(input, out);
+        } else if let Input::Dial { caller, .. } | Input::Originate { caller, .. } = input {
+            self.world.caller_state(caller, CallerState::Gone);
+        }
+        self.flush(out);
+        self.next(now)
+    }
+
+    fn take(&mut self, input: Input<'_>, out: &mut Actions) {
         match input {
             Input::Request { id, method, target, authorization, body } => {
                 self.request(id, method, target, authorization, body, out);
@@ -129,11 +146,15 @@ impl Asterisk {
             Input::EventsOpened { socket, target, authorization } => {
                 self.events_opened(socket, target, authorization, out);
             }
+            // Of a socket that is half open, Asterisk does not learn that it was closed.
+            Input::EventsClosed { socket } if self.deaf.contains(&socket) => {}
             Input::EventsClosed { socket } => self.world.sockets.retain(|_, current| *current != socket),
             Input::Datagram { local_port, from, bytes } => self.datagram(local_port, from, bytes),
             Input::Dial { caller, number, exten, answered } => {
                 self.world.dial(caller, number, exten, answered)
             }
+            Input::Transfer { caller, by, number } => self.world.replace(caller, by, number),
+            Input::Originate { caller, number } => self.world.originate(caller, number),
             Input::Hangup { caller } => {
                 if let Some(id) = self.world.callers.get(&caller).cloned() {
                     self.world.hangup(&id, HangupBy::Caller);
@@ -148,8 +169,6 @@ impl Asterisk {
             Input::Speak { caller, pcm } => self.speak(caller, pcm),
             Input::Timer => {}
         }
-        self.flush(out);
-        self.next(now)
     }
 
     /// What became of the packets so far.
@@ -193,6 +212,9 @@ impl Asterisk {
         self.flow = flow;
         if flow == EventFlow::Flow {
             for (socket, text) in core::mem::take(&mut self.held_events) {
+                if self.deaf.contains(&socket) {
+                    continue;
+                }
                 let text = out.put(text.as_bytes());
                 out.push(Output::Event { socket, text });
             }
@@ -216,13 +238,6 @@ impl Asterisk {
         self.next(now)
     }
 
-    /// Closes every event socket, as a restart of the HTTP server would. Channels stay.
-    pub fn close_sockets(&mut self, out: &mut Actions) {
-        let sockets: std::collections::BTreeSet<u64> = self.world.sockets.values().copied().collect();
-        self.world.sockets.clear();
-        sockets.into_iter().for_each(|socket| out.push(Output::CloseSocket { socket }));
-    }
-
     fn request(
         &mut self,
         id: u64,
@@ -240,6 +255,10 @@ impl Asterisk {
         let room = self.held.len() < MAX_HELD;
         match self.faults.take(method, path) {
             Some(Fault::Refuse(status)) => self.reply(id, Reply::error(status, "Refused by the test"), out),
+            Some(Fault::LoseRequest) => {}
+            Some(Fault::LoseReply) => {
+                let _ = self.world.rest(method, path, query, body);
+            }
             Some(Fault::HoldReply) if room => {
                 let what = HeldWhat::Reply(self.world.rest(method, path, query, body));
                 self.held.push_back(Held { id, what });
@@ -271,37 +290,6 @@ impl Asterisk {
         }
     }
 
-    fn events_opened(&mut self, socket: u64, target: &str, authorization: Option<&str>, out: &mut Actions) {
-        let (path, query) = rest::split(target);
-        let apps: Vec<String> = crate::http::query_pairs(query)
-            .filter(|(name, _)| name == "app")
-            .flat_map(|(_, apps)| apps.split(',').map(str::to_owned).collect::<Vec<_>>())
-            .filter(|app| !app.is_empty())
-            .collect();
-        let refusal = if !rest::authorized(&self.world, authorization, query) {
-            Some(401)
-        } else if path != "/events" {
-            Some(404)
-        } else if apps.is_empty() {
-            Some(400)
-        } else if self.world.sockets.len() + apps.len() > MAX_APPS {
-            Some(503)
-        } else {
-            None
-        };
-        if let Some(status) = refusal {
-            out.push(Output::Refused { socket, status });
-            return;
-        }
-        for app in apps {
-            // The old socket stays open, and deaf.
-            self.world.tell(&app, "ApplicationReplaced", serde_json::Map::new());
-            self.world.sockets.insert(app, socket);
-        }
-        self.flush(out);
-        out.push(Output::Accepted { socket });
-    }
-
     fn datagram(&mut self, local_port: u16, from: core::net::SocketAddr, bytes: &[u8]) {
         let World { channels, stats, now, .. } = &mut self.world;
         let endpoint = channels.values_mut().find_map(|channel| match &mut channel.party {
@@ -325,6 +313,7 @@ impl Asterisk {
         self.world.effects.drain(..).for_each(|effect| out.push(effect));
         for (socket, text) in self.world.events.drain(..) {
             match self.flow {
+                _ if self.deaf.contains(&socket) => {}
                 EventFlow::Flow => {
                     let text = out.put(text.as_bytes());
                     out.push(Output::Event { socket, text });

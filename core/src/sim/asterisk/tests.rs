@@ -1,5 +1,7 @@
 //! Calls told from both ends, in virtual time.
 
+mod outage;
+
 use super::*;
 use crate::codec::{Decoder, Encoder};
 use crate::format::{Encoding, MediaFormat};

@@ -40,6 +40,8 @@ pub(super) enum Place {
     Dialing,
     /// In Stasis, with these arguments.
     Stasis { args: Vec<String> },
+    /// In Stasis without having been through the dialplan: it took another channel's place there.
+    TookOver,
     /// Somewhere in the dialplan.
     Dialplan,
 }
@@ -67,17 +69,25 @@ pub(super) struct Channel {
     pub(super) bridge: Option<String>,
     pub(super) variables: BTreeMap<String, String>,
     pub(super) created: Instant,
+    /// A caller whom a client of ARI has called.
+    pub(super) is_originated: bool,
     pub(super) party: Party,
 }
 
 impl Channel {
     pub(super) const fn in_stasis(&self) -> bool {
-        matches!(self.place, Place::Stasis { .. })
+        matches!(self.place, Place::Stasis { .. } | Place::TookOver)
+    }
+
+    /// Whether ARI made it: then its events go on after `StasisEnd`, and the last one is `ChannelDestroyed`.
+    pub(super) const fn is_of_ari(&self) -> bool {
+        self.is_originated || matches!(self.party, Party::Media(_))
     }
 
     fn json(&self, clock: Clock) -> Value {
         let (app_name, app_data) = match &self.place {
             Place::Dialing => ("AppDial2", "(Outgoing Line)".to_owned()),
+            Place::TookOver => ("AppDial", "(Outgoing Line)".to_owned()),
             Place::Dialplan => ("Wait", "60".to_owned()),
             Place::Stasis { args } => {
                 let app = self.app.iter().map(String::as_str);
@@ -146,6 +156,7 @@ pub(super) struct Continued {
 pub(super) struct World {
     pub(super) settings: Settings,
     pub(super) now: Instant,
+    pub(super) started: Instant,
     pub(super) rng: Rng,
     pub(super) channels: BTreeMap<String, Channel>,
     pub(super) bridges: BTreeMap<String, Bridge>,
@@ -171,6 +182,7 @@ impl World {
             rng: Rng::new(settings.seed),
             settings,
             now: Instant::START,
+            started: Instant::START,
             channels: BTreeMap::new(),
             bridges: BTreeMap::new(),
             sockets: BTreeMap::new(),
@@ -183,6 +195,21 @@ impl World {
             effects: Vec::new(),
             events: Vec::new(),
         }
+    }
+
+    /// Nothing is left but what is remembered of callers.
+    pub(super) fn clear(&mut self) {
+        self.events.clear();
+        for channel in core::mem::take(&mut self.channels).into_values() {
+            self.effects.push(match channel.party {
+                Party::Caller { caller, .. } => Output::CallerState { caller, state: CallerState::Gone },
+                Party::Media(endpoint) => Output::UnbindRtp { port: endpoint.port },
+            });
+        }
+        self.bridges.clear();
+        self.callers.clear();
+        self.ports_in_use.clear();
+        self.made = 0;
     }
 
     pub(super) const fn clock(&self) -> Clock {
@@ -277,7 +304,7 @@ impl World {
 
     /// `GET /asterisk/info`.
     pub(super) fn info_json(&self) -> Value {
-        let started = self.clock().text(Instant::START);
+        let started = self.clock().text(self.started);
         json!({
             "build": {
                 "os": "Linux", "kernel": "unknown", "machine": "unknown", "options": "OPTIONAL_API",
