@@ -172,7 +172,7 @@ impl Scene {
             (None, None) => Box::new(Parrot::new()),
         };
         // The names of two sessions differ, and their clock is that of the bridge.
-        let seed = (u64::from(link.0) - 1) << 32 | call.0;
+        let seed = u64::from(self.starts - 1) << 48 | (u64::from(link.0) - 1) << 32 | call.0;
         let utc = self.stage.server.utc;
         let settings = settings.unwrap_or_else(|| self.stage.server.clone());
         let realtime = Realtime::new(server::Settings { seed, dialect, utc, ..settings }, agent);
@@ -407,13 +407,13 @@ impl Scene {
     /// How many Realtime links the bridge tried to open.
     #[must_use]
     pub fn attempts(&self) -> usize {
-        self.sockets.len()
+        self.past_sockets.len() + self.sockets.len()
     }
 
     /// How many of them came to be open.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.sockets.iter().filter(|socket| socket.was_open).count()
+        self.all_sockets().filter(|socket| socket.was_open).count()
     }
 
     /// The links that are open now, oldest first.
@@ -422,8 +422,12 @@ impl Scene {
         self.sockets.iter().filter(|socket| socket.state == State::Open).map(|socket| socket.link).collect()
     }
 
+    fn all_sockets(&self) -> impl Iterator<Item = &Socket> {
+        self.past_sockets.iter().chain(&self.sockets)
+    }
+
     fn links_named(&self, link: LinkId) -> impl Iterator<Item = &Socket> {
-        self.sockets.iter().filter(move |socket| socket.link == link)
+        self.all_sockets().filter(move |socket| socket.link == link)
     }
 
     /// What the bridge sent on the links of this name, but for audio.

@@ -10,6 +10,10 @@ use core::net::SocketAddr;
 #[derive(Debug)]
 pub(super) enum Parcel {
     Switchboard(Note),
+    /// To the switchboard, on an event socket.
+    Events(u64, Note),
+    /// No reply to a request has come in time.
+    Overdue(u64),
     Call(CallId, Letter),
     Asterisk(Knock),
     /// A message of the bridge's to the server at the other end of a link.
@@ -30,7 +34,11 @@ impl Parcel {
             Parcel::Server(call, link, _) | Parcel::Ping(call, link) | Parcel::Opening(call, link) => {
                 Some((*call, *link))
             }
-            Parcel::Switchboard(_) | Parcel::Asterisk(_) | Parcel::Lost => None,
+            Parcel::Switchboard(_)
+            | Parcel::Events(..)
+            | Parcel::Overdue(_)
+            | Parcel::Asterisk(_)
+            | Parcel::Lost => None,
         }
     }
 }
@@ -58,15 +66,18 @@ pub(super) enum Note {
     Down(Option<u16>, Option<IoFault>),
     Event(Vec<u8>),
     Reply(RequestId, u16, Vec<u8>),
+    Failed(RequestId, IoFault),
     Told(CallId, News),
     Finished(CallId, Outcome),
     Drain,
+    StopNow,
 }
 
 #[derive(Debug)]
 pub(super) enum Letter {
     Event(Vec<u8>),
     Reply(RequestId, u16, Vec<u8>),
+    Failed(RequestId, IoFault),
     Link(LinkState),
     MediaUp(LegId, SocketAddr),
     MediaDown(LegId, IoFault),
@@ -81,7 +92,10 @@ pub(super) enum Letter {
 
 #[derive(Debug)]
 pub(super) enum Knock {
-    Events,
+    Events(u64),
+    CloseEvents(u64),
+    /// On an event socket.
+    Ping(u64),
     Request(u64, &'static str, String),
     Datagram(u16, SocketAddr, Vec<u8>),
 }
@@ -100,7 +114,9 @@ impl Note {
             Note::Finished(call, outcome) => {
                 switchboard::Input::CallFinished { call: *call, outcome: *outcome }
             }
+            Note::Failed(id, fault) => switchboard::Input::AriFailed { id: *id, fault: *fault },
             Note::Drain => switchboard::Input::Drain,
+            Note::StopNow => switchboard::Input::StopNow,
         }
     }
 }
@@ -121,6 +137,7 @@ impl Letter {
         match self {
             Letter::Event(event) => call::Input::Ari(event),
             Letter::Reply(id, status, body) => call::Input::AriReply { id: *id, status: *status, body },
+            Letter::Failed(id, fault) => call::Input::AriFailed { id: *id, fault: *fault },
             Letter::Link(state) => call::Input::AriLink(*state),
             Letter::MediaUp(leg, local) => call::Input::MediaUp { leg: *leg, local: *local },
             Letter::MediaDown(leg, fault) => call::Input::MediaDown { leg: *leg, fault: *fault },

@@ -4,28 +4,29 @@
 //! This is what a test tells its stories with: somebody dials, speaks, hangs up; a server refuses, falls
 //! silent, goes away; and afterwards one looks at what was heard, observed and left behind.
 
+mod ari;
 mod links;
 mod mail;
 mod orders;
 mod peers;
+mod process;
 mod stage;
 #[cfg(test)]
 mod tests;
 
 pub use stage::{Attempt, Performance, Stage};
 
-use ari_bridge_core::call::{self, Call, IoFault, Origin, Outcome, Record, Start};
-use ari_bridge_core::id::{CallId, InstanceNonce, LegId, LinkId, RequestId};
+use ari_bridge_core::call::{self, Call, IoFault, Outcome};
+use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId};
 use ari_bridge_core::observe::{Observation, Severity, TurnLatency};
-use ari_bridge_core::settings::SwitchboardSettings;
 use ari_bridge_core::sim::asterisk::{self as pbx, Asterisk, CallerState};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime as server;
 use ari_bridge_core::switchboard::{self, Switchboard};
-use ari_bridge_core::time::{Duration, Instant, UtcNanos};
+use ari_bridge_core::time::{Duration, Instant};
 use core::net::SocketAddr;
 use links::Socket;
-use mail::{Knock, Letter, Note, Parcel};
+use mail::{Letter, Note, Parcel};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How long anything takes from one machine to another.
@@ -78,20 +79,34 @@ pub struct Scene {
     stage: Stage,
     now: Instant,
     parcels: VecDeque<(Instant, Parcel)>,
-    switchboard: Switchboard,
+    /// Nobody, while the bridge is not running.
+    switchboard: Option<Switchboard>,
     switchboard_next: switchboard::Next,
     switchboard_last: Instant,
+    /// How often the bridge was started.
+    starts: u32,
+    /// The bridge's event socket, open or being opened.
+    events: Option<u64>,
+    last_events: u64,
+    /// Until when nobody gets an event socket, and until when no request gets through.
+    events_away_until: Instant,
+    requests_away_until: Instant,
     /// The stand-in for Asterisk, for its faults and counts.
     pub asterisk: Asterisk,
     asterisk_next: Option<Instant>,
     parties: BTreeMap<CallId, Party>,
     /// The Realtime links of all calls, those that have ended too, in the order of the attempts.
     sockets: Vec<Socket>,
+    /// Those of earlier runs of the bridge.
+    past_sockets: Vec<Socket>,
     /// Until when nothing passes on any of them.
     vanished_until: Instant,
     requests: BTreeMap<u64, (Option<CallId>, RequestId)>,
     last_request: u64,
-    last_port: u16,
+    /// The requests of the bridge to Asterisk, and when each was sent: method and path.
+    pub requested: Vec<(Instant, String)>,
+    /// The ports of the bridge that are free, and from when on each can be had.
+    free_ports: VecDeque<(u16, Instant)>,
     callers: BTreeMap<u64, Caller>,
     /// When each caller last heard something.
     last_heard: BTreeMap<u64, Instant>,
@@ -118,40 +133,36 @@ pub struct Scene {
     pub datagrams: Vec<(Instant, Vec<u8>)>,
     /// Where each packet of the bridge went.
     pub media_sent_to: Vec<SocketAddr>,
-    /// Whether the switchboard has said that it is done.
+    /// Whether the switchboard has said that it is done; the process has ended with that.
     pub drained: bool,
 }
-
-const SOCKET: u64 = 1;
 
 impl Scene {
     /// Raises the curtain; the bridge connects.
     #[must_use]
     pub fn new(stage: Stage) -> Self {
-        let settings = SwitchboardSettings {
-            max_calls: Some(stage.max_calls),
-            fallback: stage.call.fallback.clone(),
-            ..SwitchboardSettings::default()
-        };
-        let mut out = switchboard::Actions::new();
         let now = Instant::from_millis(1);
-        let nonce = InstanceNonce::new(0x5ce0e);
-        let (switchboard, switchboard_next) =
-            Switchboard::new(&settings, nonce, 7, UtcNanos(0), now, &mut out);
         let mut scene = Self {
             now,
             parcels: VecDeque::new(),
-            switchboard,
-            switchboard_next,
+            switchboard: None,
+            switchboard_next: process::NOTHING,
             switchboard_last: now,
+            starts: 0,
+            events: None,
+            last_events: 0,
+            events_away_until: now,
+            requests_away_until: now,
             asterisk: Asterisk::new(stage.asterisk.clone()),
             asterisk_next: None,
             parties: BTreeMap::new(),
             sockets: Vec::new(),
+            past_sockets: Vec::new(),
             vanished_until: now,
             requests: BTreeMap::new(),
             last_request: 0,
-            last_port: 30_000,
+            requested: Vec::new(),
+            free_ports: VecDeque::new(),
             callers: BTreeMap::new(),
             last_heard: BTreeMap::new(),
             states: BTreeMap::new(),
@@ -169,7 +180,7 @@ impl Scene {
             drained: false,
             stage,
         };
-        scene.perform_switchboard(&out);
+        scene.bridge_starts();
         scene.run_for(Duration::from_millis(50));
         scene
     }
@@ -185,8 +196,12 @@ impl Scene {
     }
 
     fn dial_as(&mut self, caller: u64, speech: &[i16], answered: bool) {
-        self.callers.insert(caller, Caller::new(speech.to_vec()));
+        self.meet(caller, speech);
         self.step_asterisk(pbx::Input::Dial { caller, number: "4930123456", exten: "100", answered });
+    }
+
+    fn meet(&mut self, caller: u64, speech: &[i16]) {
+        self.callers.insert(caller, Caller::new(speech.to_vec()));
     }
 
     /// The caller says what it has to say.
@@ -211,23 +226,6 @@ impl Scene {
     /// The caller hangs up.
     pub fn hang_up(&mut self, caller: u64) {
         self.step_asterisk(pbx::Input::Hangup { caller });
-    }
-
-    /// Asterisk is started.
-    pub fn asterisk_comes_up(&mut self) {
-        self.stage.no_asterisk = false;
-    }
-
-    /// The event socket breaks; what happens until it is back, nobody tells.
-    pub fn cut_event_socket(&mut self) {
-        let mut out = pbx::Actions::new();
-        self.asterisk.close_sockets(&mut out);
-        self.perform_asterisk(&out);
-    }
-
-    /// The process is told to stop.
-    pub fn drain(&mut self) {
-        self.send(Parcel::Switchboard(Note::Drain));
     }
 
     /// An ARI event comes that the stand-in would not send.
@@ -403,6 +401,8 @@ impl Scene {
                     self.step_call(call, letter.input());
                 }
             }
+            Parcel::Events(socket, note) => self.open_events_note(socket, &note),
+            Parcel::Overdue(request) => self.request_fails(request, IoFault::TimedOut),
             Parcel::Asterisk(knock) => self.open_knock(&knock),
             Parcel::Server(call, link, message) => {
                 self.step_server(call, link, server::Input::Message(&message));
@@ -411,159 +411,6 @@ impl Scene {
             Parcel::Opening(call, link) => self.attempt(call, link),
             Parcel::Lost => {}
         }
-    }
-
-    fn open_knock(&mut self, knock: &Knock) {
-        let authorization = basic(&self.stage.asterisk.user, &self.stage.password);
-        let authorization = Some(authorization.as_str());
-        match knock {
-            Knock::Events if self.stage.no_asterisk => {
-                self.send(Parcel::Switchboard(Note::Down(None, Some(IoFault::Refused))));
-            }
-            Knock::Events => {
-                let target = "/ari/events?app=voice-agent";
-                self.step_asterisk(pbx::Input::EventsOpened { socket: SOCKET, target, authorization });
-            }
-            Knock::Request(id, method, target) => {
-                self.step_asterisk(pbx::Input::Request { id: *id, method, target, authorization, body: b"" });
-            }
-            Knock::Datagram(local_port, from, bytes) => {
-                self.step_asterisk(pbx::Input::Datagram { local_port: *local_port, from: *from, bytes });
-            }
-        }
-    }
-
-    fn step_switchboard(&mut self, input: switchboard::Input<'_>) {
-        let mut out = switchboard::Actions::new();
-        self.switchboard_last = tick(self.now, self.switchboard_last);
-        self.switchboard_next = self.switchboard.step(self.switchboard_last, input, &mut out);
-        self.perform_switchboard(&out);
-    }
-
-    fn perform_switchboard(&mut self, out: &switchboard::Actions) {
-        use switchboard::Action;
-        for action in out.iter() {
-            match action {
-                Action::OpenAri => self.send(Parcel::Asterisk(Knock::Events)),
-                Action::PingAri => self.send_after(FLIGHT, Parcel::Switchboard(Note::Pong)),
-                Action::CloseAri => self.step_asterisk(pbx::Input::EventsClosed { socket: SOCKET }),
-                Action::Ari { id, method, path, .. } => self.request(None, id, method, out.text(path)),
-                Action::StartCall { call, ids, seed, entry, about, caller } => {
-                    let tag = self.stage.safety.then(|| {
-                        let mut tag = [0; 32];
-                        tag.iter_mut().zip(out.bytes(caller)).for_each(|(to, from)| *to = *from);
-                        tag
-                    });
-                    let start = Start {
-                        ids,
-                        seed,
-                        utc: UtcNanos(self.stage.server.utc.0.saturating_add(self.now.as_nanos())),
-                        caller_tag: tag,
-                        media: self.stage.media,
-                        origin: Origin::new(entry, out.bytes(about)),
-                    };
-                    self.start_call(call, start);
-                }
-                Action::ToCall { call, event } => {
-                    self.send(Parcel::Call(call, Letter::Event(out.bytes(event).to_vec())));
-                }
-                Action::ToAll(state) => {
-                    for call in self.parties.keys().copied().collect::<Vec<_>>() {
-                        self.send(Parcel::Call(call, Letter::Link(state)));
-                    }
-                }
-                Action::StopCall { call, reason } => self.send(Parcel::Call(call, Letter::Stop(reason))),
-                Action::Observe(observation) => self.observations.push((self.now, observation)),
-                Action::Finish => self.drained = true,
-            }
-        }
-    }
-
-    fn start_call(&mut self, id: CallId, start: Start<'_>) {
-        let mut out = call::Actions::new();
-        let (call, next) = Call::new(&self.stage.call, start, self.now, &mut out);
-        self.parties.insert(id, Party { call, next, last: self.now, local: None });
-        self.perform_call(id, &out);
-    }
-
-    fn step_call(&mut self, id: CallId, input: call::Input<'_>) {
-        let Some(party) = self.parties.get_mut(&id) else { return };
-        let mut out = call::Actions::new();
-        party.last = tick(self.now, party.last);
-        party.next = party.call.step(party.last, input, &mut out);
-        self.perform_call(id, &out);
-    }
-
-    fn perform_call(&mut self, id: CallId, out: &call::Actions) {
-        use call::Action;
-        for action in out.iter() {
-            match action {
-                Action::Ari { id: request, method, path, .. } => {
-                    self.request(Some(id), request, method, out.text(path));
-                }
-                Action::OpenMedia { leg, .. } => self.open_media(id, leg),
-                Action::SendMedia { to, bytes, .. } => {
-                    self.media_sent_to.push(to);
-                    let local = self.parties[&id].local.map_or(to, |(_, local)| local);
-                    let datagram = out.bytes(bytes).to_vec();
-                    self.datagrams.push((self.now, datagram.clone()));
-                    self.send(Parcel::Asterisk(Knock::Datagram(to.port(), local, datagram)));
-                }
-                Action::CloseMedia { .. } => {
-                    if let Some(party) = self.parties.get_mut(&id) {
-                        party.local = None;
-                    }
-                }
-                Action::OpenRealtime { link, safety_identifier } => {
-                    self.safety_identifiers.push(out.text(safety_identifier).to_owned());
-                    self.open_realtime(id, link);
-                }
-                Action::Tool { id: tool, name, arguments, timeout, .. } => {
-                    let (name, arguments) = (out.text(name).to_owned(), out.text(arguments).to_owned());
-                    let found = self.stage.functions.iter().find(|function| function.name == name).cloned();
-                    let (after, reply) = match found {
-                        Some(Performance { after, reply, .. }) if after <= timeout => {
-                            (after, reply.map(|(status, body)| (status, body.to_owned())))
-                        }
-                        Some(_) => (timeout, Err(IoFault::TimedOut)),
-                        None => (Duration::ZERO, Err(IoFault::Other)),
-                    };
-                    self.performed.push((name, arguments));
-                    self.send_after(after, Parcel::Call(id, Letter::Tool(tool, reply)));
-                }
-                Action::SendRealtime { link, bytes } => self.send_realtime(id, link, out, bytes),
-                Action::PingRealtime { link } => self.ping(id, link),
-                Action::Tell(news) => self.send(Parcel::Switchboard(Note::Told(id, news))),
-                Action::CloseRealtime { link, .. } => self.hang_up_link(id, link),
-                Action::Record(record) => self.record(&record, out),
-                Action::Observe(observation) => self.observations.push((self.now, observation)),
-                Action::Finish(outcome) => {
-                    self.parties.remove(&id);
-                    self.hang_up_links(id);
-                    self.outcomes.push(outcome);
-                    self.send(Parcel::Switchboard(Note::Finished(id, outcome)));
-                }
-            }
-        }
-    }
-
-    fn record(&mut self, record: &Record, out: &call::Actions) {
-        let text = |span| out.text(span).to_owned();
-        let line = match *record {
-            Record::CallerSaid { text: words, .. } => Line::Caller(text(words)),
-            Record::CallerKeyed { keys } => Line::Keys(text(keys)),
-            Record::Called { name, arguments, .. } => Line::Called(text(name), text(arguments)),
-            Record::Returned { name, output, .. } => Line::Returned(text(name), text(output)),
-            Record::Answered { caller_item, response_id, agent_item, latency } => {
-                Line::Answered(text(caller_item), text(response_id), text(agent_item), latency)
-            }
-            Record::AgentSaid { item_id, text: words, said, heard_ms, received_ms, .. } => {
-                let (item_id, words, said) = (text(item_id), text(words), text(said));
-                self.said.push(Said { item_id, text: words.clone(), said, heard_ms, received_ms });
-                Line::Agent(words)
-            }
-        };
-        self.record.push((self.now, line));
     }
 }
 
@@ -575,9 +422,4 @@ fn tail(lines: &[String]) -> &[String] {
 /// Time only moves forward, by a nanosecond at least.
 fn tick(now: Instant, last: Instant) -> Instant {
     now.max(last + Duration::from_nanos(1))
-}
-
-fn basic(user: &str, password: &str) -> String {
-    use base64::Engine as _;
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
 }

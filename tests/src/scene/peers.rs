@@ -1,34 +1,41 @@
 //! Asterisk in a scene: what is sent to it, and what it answers.
 
 use super::Scene;
-use super::mail::{Knock, Letter, Note, Parcel};
-use ari_bridge_core::call::{self, IoFault};
-use ari_bridge_core::id::{CallId, LegId, RequestId};
+use super::mail::{Letter, Note, Parcel};
+use ari_bridge_core::call::IoFault;
+use ari_bridge_core::id::{CallId, LegId};
 use ari_bridge_core::sim::asterisk as pbx;
 use ari_bridge_core::sim::caller::Caller;
+use ari_bridge_core::time::Duration;
 use core::net::SocketAddr;
+
+/// How long a port rests before it is given out again.
+const REST: Duration = Duration::from_secs(5);
 
 /// How loud something is that is heard, as the root of the mean square: -50 dBFS.
 const AUDIBLE_RMS: u16 = 100;
 
 impl Scene {
-    pub(super) fn request(&mut self, call: Option<CallId>, id: RequestId, method: call::Method, path: &str) {
-        self.last_request += 1;
-        self.requests.insert(self.last_request, (call, id));
-        let knock = Knock::Request(self.last_request, method.as_str(), format!("/ari{path}"));
-        self.send(Parcel::Asterisk(knock));
-    }
-
     pub(super) fn open_media(&mut self, call: CallId, leg: LegId) {
         if self.stage.no_ports {
             return self.send(Parcel::Call(call, Letter::MediaDown(leg, IoFault::NoPort)));
         }
-        self.last_port += 1;
-        let local = SocketAddr::from(([127, 0, 0, 1], self.last_port));
+        let ready = self.free_ports.iter().position(|(_, from)| *from <= self.now);
+        let Some((port, _)) = ready.and_then(|at| self.free_ports.remove(at)) else {
+            return self.send(Parcel::Call(call, Letter::MediaDown(leg, IoFault::NoPort)));
+        };
+        let local = SocketAddr::from(([127, 0, 0, 1], port));
         if let Some(party) = self.parties.get_mut(&call) {
             party.local = Some((leg, local));
         }
         self.send(Parcel::Call(call, Letter::MediaUp(leg, local)));
+    }
+
+    pub(super) fn close_media(&mut self, call: CallId) {
+        let local = self.parties.get_mut(&call).and_then(|party| party.local.take());
+        if let Some((_, local)) = local {
+            self.free_ports.push_back((local.port(), self.now + REST));
+        }
     }
 
     pub(super) fn step_asterisk(&mut self, input: pbx::Input<'_>) {
@@ -51,15 +58,15 @@ impl Scene {
                         None => {}
                     }
                 }
-                Output::Accepted { .. } => self.send(Parcel::Switchboard(Note::Up)),
-                Output::Refused { status, .. } => {
-                    self.send(Parcel::Switchboard(Note::Down(Some(status), None)))
+                Output::Accepted { socket } => self.send(Parcel::Events(socket, Note::Up)),
+                Output::Refused { socket, status } => {
+                    self.send(Parcel::Events(socket, Note::Down(Some(status), None)));
                 }
-                Output::Event { text, .. } => {
-                    self.send(Parcel::Switchboard(Note::Event(out.bytes(text).to_vec())));
+                Output::Event { socket, text } => {
+                    self.send(Parcel::Events(socket, Note::Event(out.bytes(text).to_vec())));
                 }
-                Output::CloseSocket { .. } => {
-                    self.send(Parcel::Switchboard(Note::Down(None, Some(IoFault::Reset))));
+                Output::CloseSocket { socket } => {
+                    self.send(Parcel::Events(socket, Note::Down(None, Some(IoFault::Reset))));
                 }
                 Output::SendRtp { from_port, to, bytes } => {
                     self.media(from_port, to, out.bytes(bytes).to_vec())

@@ -73,6 +73,12 @@ pub struct Stage {
     pub media: MediaPlan,
     /// How many calls are taken.
     pub max_calls: usize,
+    /// How many media ports there are.
+    pub ports: usize,
+    /// Whether callers who wait while no call is theirs are taken on.
+    pub adopt: bool,
+    /// How long calls may go on when the process is to stop.
+    pub drain: Duration,
     /// Asterisk.
     pub asterisk: pbx::Settings,
     /// The password that the bridge uses.
@@ -111,6 +117,9 @@ impl Default for Stage {
             call: CallSettings { volume_boost: 1.0, ..CallSettings::default() },
             media: MediaPlan::default(),
             max_calls: 10,
+            ports: 101,
+            adopt: true,
+            drain: Duration::from_secs(60),
             password: asterisk.password.clone(),
             asterisk,
             api_key: "sk-sim".into(),

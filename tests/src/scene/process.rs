@@ -1,0 +1,213 @@
+//! The process of the bridge in a scene: a switchboard and its calls, from the start to the end or to a `kill -9`.
+
+use super::mail::{Knock, Letter, Note, Parcel};
+use super::stage::Performance;
+use super::{Line, Party, Said, Scene, tick};
+use ari_bridge_core::call::{self, Call, IoFault, Origin, Record, Start};
+use ari_bridge_core::id::{CallId, InstanceNonce};
+use ari_bridge_core::settings::SwitchboardSettings;
+use ari_bridge_core::switchboard::{self, Switchboard};
+use ari_bridge_core::time::{Duration, UtcNanos};
+
+/// The lowest UDP port of the bridge.
+const FIRST_PORT: u16 = 30_000;
+
+/// What a process waits for that is not there.
+pub(super) const NOTHING: switchboard::Next = switchboard::Next { deadline: None, finished: true };
+
+/// What is done to the process.
+impl Scene {
+    /// The bridge is started, with another nonce and another seed than before.
+    pub fn bridge_starts(&mut self) {
+        assert!(self.switchboard.is_none(), "the bridge is running");
+        let settings = SwitchboardSettings {
+            ari_app: self.stage.call.ari_app.clone(),
+            max_calls: Some(self.stage.max_calls),
+            ports: self.stage.ports,
+            adopt: self.stage.adopt,
+            drain: self.stage.drain,
+            fallback: self.stage.call.fallback.clone(),
+            ..SwitchboardSettings::default()
+        };
+        let nonce = InstanceNonce::new(0x5ce0e + self.starts);
+        let seed = 7 + u64::from(self.starts);
+        self.starts += 1;
+        self.drained = false;
+        self.free_ports = (FIRST_PORT..).take(self.stage.ports).map(|port| (port, self.now)).collect();
+        let mut out = switchboard::Actions::new();
+        self.switchboard_last = tick(self.now, self.switchboard_last);
+        let (switchboard, next) =
+            Switchboard::new(&settings, nonce, seed, UtcNanos(0), self.switchboard_last, &mut out);
+        (self.switchboard, self.switchboard_next) = (Some(switchboard), next);
+        self.perform_switchboard(&out);
+    }
+
+    /// `kill -9`: the switchboard and all calls are gone in the middle of whatever they do. What was sent arrives.
+    pub fn bridge_crashes(&mut self) {
+        assert!(self.switchboard.is_some(), "the bridge is not running");
+        self.process_is_gone();
+    }
+
+    pub(super) fn process_is_gone(&mut self) {
+        (self.switchboard, self.switchboard_next) = (None, NOTHING);
+        for call in self.parties.keys().copied().collect::<Vec<_>>() {
+            self.hang_up_links(call);
+        }
+        self.parties.clear();
+        self.past_sockets.append(&mut self.sockets);
+        self.requests.clear();
+        self.close_event_socket();
+        self.parcels.retain(|(_, parcel)| matches!(parcel, Parcel::Asterisk(_)));
+    }
+
+    /// The process is told to stop.
+    pub fn drain(&mut self) {
+        self.send(Parcel::Switchboard(Note::Drain));
+    }
+
+    /// The process is told to stop at once.
+    pub fn stop_now(&mut self) {
+        self.send(Parcel::Switchboard(Note::StopNow));
+    }
+}
+
+/// What the process does.
+impl Scene {
+    pub(super) fn step_switchboard(&mut self, input: switchboard::Input<'_>) {
+        let mut out = switchboard::Actions::new();
+        self.switchboard_last = tick(self.now, self.switchboard_last);
+        let Some(switchboard) = &mut self.switchboard else { return };
+        self.switchboard_next = switchboard.step(self.switchboard_last, input, &mut out);
+        self.perform_switchboard(&out);
+    }
+
+    fn perform_switchboard(&mut self, out: &switchboard::Actions) {
+        use switchboard::Action;
+        for action in out.iter() {
+            match action {
+                Action::OpenAri => self.open_event_socket(),
+                Action::PingAri => self.ping_asterisk(),
+                Action::CloseAri => self.close_event_socket(),
+                Action::Ari { id, method, path, timeout } => {
+                    self.request(None, id, method, out.text(path), timeout);
+                }
+                Action::StartCall { call, ids, seed, entry, about, caller } => {
+                    let tag = self.stage.safety.then(|| {
+                        let mut tag = [0; 32];
+                        tag.iter_mut().zip(out.bytes(caller)).for_each(|(to, from)| *to = *from);
+                        tag
+                    });
+                    let start = Start {
+                        ids,
+                        seed,
+                        utc: UtcNanos(self.stage.server.utc.0.saturating_add(self.now.as_nanos())),
+                        caller_tag: tag,
+                        media: self.stage.media,
+                        origin: Origin::new(entry, out.bytes(about)),
+                    };
+                    self.start_call(call, start);
+                }
+                Action::ToCall { call, event } => {
+                    self.send(Parcel::Call(call, Letter::Event(out.bytes(event).to_vec())));
+                }
+                Action::ToAll(state) => {
+                    for call in self.parties.keys().copied().collect::<Vec<_>>() {
+                        self.send(Parcel::Call(call, Letter::Link(state)));
+                    }
+                }
+                Action::StopCall { call, reason } => self.send(Parcel::Call(call, Letter::Stop(reason))),
+                Action::Observe(observation) => self.observations.push((self.now, observation)),
+                Action::Finish => {
+                    self.drained = true;
+                    self.process_is_gone();
+                }
+            }
+        }
+    }
+
+    fn start_call(&mut self, id: CallId, start: Start<'_>) {
+        let mut out = call::Actions::new();
+        let (call, next) = Call::new(&self.stage.call, start, self.now, &mut out);
+        self.parties.insert(id, Party { call, next, last: self.now, local: None });
+        self.perform_call(id, &out);
+    }
+
+    pub(super) fn step_call(&mut self, id: CallId, input: call::Input<'_>) {
+        let Some(party) = self.parties.get_mut(&id) else { return };
+        let mut out = call::Actions::new();
+        party.last = tick(self.now, party.last);
+        party.next = party.call.step(party.last, input, &mut out);
+        self.perform_call(id, &out);
+    }
+
+    fn perform_call(&mut self, id: CallId, out: &call::Actions) {
+        use call::Action;
+        for action in out.iter() {
+            match action {
+                Action::Ari { id: request, method, path, timeout, .. } => {
+                    self.request(Some(id), request, method, out.text(path), timeout);
+                }
+                Action::OpenMedia { leg, .. } => self.open_media(id, leg),
+                Action::SendMedia { to, bytes, .. } => {
+                    self.media_sent_to.push(to);
+                    let local = self.parties[&id].local.map_or(to, |(_, local)| local);
+                    let datagram = out.bytes(bytes).to_vec();
+                    self.datagrams.push((self.now, datagram.clone()));
+                    self.send(Parcel::Asterisk(Knock::Datagram(to.port(), local, datagram)));
+                }
+                Action::CloseMedia { .. } => {
+                    self.close_media(id);
+                }
+                Action::OpenRealtime { link, safety_identifier } => {
+                    self.safety_identifiers.push(out.text(safety_identifier).to_owned());
+                    self.open_realtime(id, link);
+                }
+                Action::Tool { id: tool, name, arguments, timeout, .. } => {
+                    let (name, arguments) = (out.text(name).to_owned(), out.text(arguments).to_owned());
+                    let found = self.stage.functions.iter().find(|function| function.name == name).cloned();
+                    let (after, reply) = match found {
+                        Some(Performance { after, reply, .. }) if after <= timeout => {
+                            (after, reply.map(|(status, body)| (status, body.to_owned())))
+                        }
+                        Some(_) => (timeout, Err(IoFault::TimedOut)),
+                        None => (Duration::ZERO, Err(IoFault::Other)),
+                    };
+                    self.performed.push((name, arguments));
+                    self.send_after(after, Parcel::Call(id, Letter::Tool(tool, reply)));
+                }
+                Action::SendRealtime { link, bytes } => self.send_realtime(id, link, out, bytes),
+                Action::PingRealtime { link } => self.ping(id, link),
+                Action::Tell(news) => self.send(Parcel::Switchboard(Note::Told(id, news))),
+                Action::CloseRealtime { link, .. } => self.hang_up_link(id, link),
+                Action::Record(record) => self.record(&record, out),
+                Action::Observe(observation) => self.observations.push((self.now, observation)),
+                Action::Finish(outcome) => {
+                    self.close_media(id);
+                    self.parties.remove(&id);
+                    self.hang_up_links(id);
+                    self.outcomes.push(outcome);
+                    self.send(Parcel::Switchboard(Note::Finished(id, outcome)));
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, record: &Record, out: &call::Actions) {
+        let text = |span| out.text(span).to_owned();
+        let line = match *record {
+            Record::CallerSaid { text: words, .. } => Line::Caller(text(words)),
+            Record::CallerKeyed { keys } => Line::Keys(text(keys)),
+            Record::Called { name, arguments, .. } => Line::Called(text(name), text(arguments)),
+            Record::Returned { name, output, .. } => Line::Returned(text(name), text(output)),
+            Record::Answered { caller_item, response_id, agent_item, latency } => {
+                Line::Answered(text(caller_item), text(response_id), text(agent_item), latency)
+            }
+            Record::AgentSaid { item_id, text: words, said, heard_ms, received_ms, .. } => {
+                let (item_id, words, said) = (text(item_id), text(words), text(said));
+                self.said.push(Said { item_id, text: words.clone(), said, heard_ms, received_ms });
+                Line::Agent(words)
+            }
+        };
+        self.record.push((self.now, line));
+    }
+}
