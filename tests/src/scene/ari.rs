@@ -145,6 +145,13 @@ impl Scene {
         self.asterisk_next = self.asterisk.start(self.now).deadline;
     }
 
+    /// What the faults of the stand-in hold goes on.
+    pub fn release_asterisk(&mut self) {
+        let mut out = pbx::Actions::new();
+        self.asterisk_next = self.asterisk.release(self.now, &mut out).deadline;
+        self.perform_asterisk(&out);
+    }
+
     /// Another client of ARI registers the application of the bridge.
     pub fn another_client_registers(&mut self) {
         let authorization = basic(&self.stage.asterisk.user, &self.stage.asterisk.password);
