@@ -90,9 +90,11 @@ impl Resync {
         self.unannounced.remove(channel)
     }
 
-    /// A channel has left.
+    /// A channel has left. What a look at it shows that is under way was before that; if it comes again, that is told.
     pub(super) fn has_left(&mut self, channel: &str) {
         self.unannounced.remove(channel);
+        self.asked.retain(|(_, ask)| !matches!(ask, Ask::Look(asked, _) if asked == channel));
+        self.waiting.retain(|(waiting, _)| waiting != channel);
     }
 
     /// When something is to be asked again.
