@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 impl World {
     /// An attended transfer, done by the telephone of `caller`: another channel takes its place in its bridge.
-    /// `StasisStart` names whose place it is, and `StasisEnd` of the old channel comes last. The new one has not been
-    /// through `Stasis()` in the dialplan: what is executed on it is what called it.
+    /// `StasisStart` names whose place it is, and `StasisEnd` of the old channel comes last. The new one is
+    /// in the application without arguments, because no dialplan has given any (read in Asterisk's source).
     pub(super) fn replace(&mut self, caller: u64, by: u64, number: &str) {
         let Some(old) = self.callers.get(&caller).and_then(|id| self.channels.get(id)) else { return };
         let (Some(bridge), Some(app)) = (old.bridge.clone(), old.app.clone()) else { return };
@@ -17,7 +17,7 @@ impl World {
             return;
         }
         let old = old.id.clone();
-        let id = self.answered_telephone(by, number, Place::TookOver, false);
+        let id = self.answered_telephone(by, number, Place::Stasis { args: Vec::new() }, false);
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.app = Some(app);
         }

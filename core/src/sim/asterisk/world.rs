@@ -40,8 +40,6 @@ pub(super) enum Place {
     Dialing,
     /// In Stasis, with these arguments.
     Stasis { args: Vec<String> },
-    /// In Stasis without having been through the dialplan: it took another channel's place there.
-    TookOver,
     /// Somewhere in the dialplan.
     Dialplan,
 }
@@ -76,7 +74,7 @@ pub(super) struct Channel {
 
 impl Channel {
     pub(super) const fn in_stasis(&self) -> bool {
-        matches!(self.place, Place::Stasis { .. } | Place::TookOver)
+        matches!(self.place, Place::Stasis { .. })
     }
 
     /// Whether ARI made it: then its events go on after `StasisEnd`, and the last one is `ChannelDestroyed`.
@@ -87,7 +85,6 @@ impl Channel {
     fn json(&self, clock: Clock) -> Value {
         let (app_name, app_data) = match &self.place {
             Place::Dialing => ("AppDial2", "(Outgoing Line)".to_owned()),
-            Place::TookOver => ("AppDial", "(Outgoing Line)".to_owned()),
             Place::Dialplan => ("Wait", "60".to_owned()),
             Place::Stasis { args } => {
                 let app = self.app.iter().map(String::as_str);

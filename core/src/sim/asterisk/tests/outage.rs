@@ -108,6 +108,7 @@ fn in_an_attended_transfer_another_channel_takes_the_callers_place() {
     assert!(at(format!("ChannelLeftBridge {caller}")) < at(format!("ChannelEnteredBridge {by}")));
     assert_eq!(lab.request("GET", "/bridges/b").1["channels"], serde_json::json!([by.clone(), "m"]));
     assert_eq!(lab.channels(), serde_json::json!([by.clone(), "m"]));
+    assert_eq!(lab.request("GET", &format!("/channels/{by}")).1["dialplan"]["app_data"], "voice-agent");
     assert_eq!(lab.states[2..], [CallerState::Answered, CallerState::Gone]);
     assert_eq!(lab.request("DELETE", &format!("/channels/{by}")).0, 204);
     assert_eq!(lab.states.last(), Some(&CallerState::Gone));
