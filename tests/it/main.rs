@@ -1,5 +1,6 @@
 //! The integration tests of ari-bridge.
 
+mod ari_side;
 mod bad_input;
 mod barge_in;
 mod call_machine;

@@ -4,13 +4,10 @@ use super::Scene;
 use super::mail::{Letter, Note, Parcel};
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::id::{CallId, LegId};
+use ari_bridge_core::ports;
 use ari_bridge_core::sim::asterisk as pbx;
 use ari_bridge_core::sim::caller::Caller;
-use ari_bridge_core::time::Duration;
 use core::net::SocketAddr;
-
-/// How long a port rests before it is given out again.
-const REST: Duration = Duration::from_secs(5);
 
 /// How loud something is that is heard, as the root of the mean square: -50 dBFS.
 const AUDIBLE_RMS: u16 = 100;
@@ -34,7 +31,7 @@ impl Scene {
     pub(super) fn close_media(&mut self, call: CallId) {
         let local = self.parties.get_mut(&call).and_then(|party| party.local.take());
         if let Some((_, local)) = local {
-            self.free_ports.push_back((local.port(), self.now + REST));
+            self.free_ports.push_back((local.port(), self.now + ports::REST));
         }
     }
 
