@@ -22,6 +22,14 @@ const RTP_PORTS: (u16, u16) = (30_200, 30_299);
 /// So many ports are each bridge's of those that run at the same time.
 const PORTS_EACH: u16 = 100;
 
+/// What a process has of the operating system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Holds {
+    pub(crate) descriptors: usize,
+    pub(crate) threads: usize,
+    pub(crate) resident_kib: u64,
+}
+
 /// A running bridge.
 pub(crate) struct Bridge {
     process: Process,
@@ -67,7 +75,10 @@ impl Bridge {
             command.env_clear().current_dir(&world.work);
             command.env("ARI_URL", format!("http://127.0.0.1:{}", world.pbx.ari_port));
             command.env("ARI_USER", ARI_USER).env("ARI_PASSWORD", ARI_PASSWORD).env("ARI_APP", ARI_APP);
-            command.env("OPENAI_API_KEY", KEY).env("OPENAI_REALTIME_URL", realtime.url());
+            command.env("OPENAI_REALTIME_URL", realtime.url());
+            if variables.iter().all(|(name, _)| *name != "OPENAI_API_KEY_FILE") {
+                command.env("OPENAI_API_KEY", KEY);
+            }
             if realtime.greets() {
                 command.env("OPENAI_GREETING", "The stand-in has its own.");
             }
@@ -91,9 +102,17 @@ impl Bridge {
     pub(crate) fn count(&self, name: &str) -> Outcome<u64> {
         let (name, labels) = name.split_once('{').unwrap_or((name, ""));
         let brace = if labels.is_empty() { "" } else { "{" };
-        let name = format!("ari_bridge_{name}_total{brace}{labels} ");
+        self.metric(&format!("ari_bridge_{name}_total{brace}{labels} "))
+    }
+
+    /// A gauge of `/metrics`, by its name without `ari_bridge_`.
+    pub(crate) fn gauge(&self, name: &str) -> Outcome<u64> {
+        self.metric(&format!("ari_bridge_{name} "))
+    }
+
+    fn metric(&self, name: &str) -> Outcome<u64> {
         let (_, text) = get(self.admin, "/metrics").ok_or("no answer to GET /metrics")?;
-        let value = text.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse().ok());
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         value.ok_or_else(|| format!("/metrics lacks {name:?}"))
     }
 
@@ -103,13 +122,64 @@ impl Bridge {
         log.lines().find(|line| line.contains(words)).map(str::to_owned)
     }
 
-    /// Sends SIGTERM and waits for the end.
-    pub(crate) fn stop(mut self) -> Outcome<()> {
-        let status = self.process.terminate(STOP)?;
+    /// What `/readyz` answers, status and body; `None` if nothing does.
+    pub(crate) fn readiness(&self) -> Option<(u16, String)> {
+        get(self.admin, "/readyz")
+    }
+
+    /// Whether `/readyz` answers with that status.
+    pub(crate) fn is_ready(&self, status: u16) -> bool {
+        self.readiness().is_some_and(|(answered, _)| answered == status)
+    }
+
+    /// The end of its log, for the report of a failure.
+    pub(crate) fn log_tail(&self) -> String {
+        tail(&self.log, 25)
+    }
+
+    /// How many lines of its log have these words in them.
+    pub(crate) fn times_logged(&self, words: &str) -> usize {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        log.lines().filter(|line| line.contains(words)).count()
+    }
+
+    /// What the operating system has given to it: file descriptors, threads and resident memory in KiB.
+    pub(crate) fn holds(&self) -> Outcome<Holds> {
+        let folder = Path::new("/proc").join(self.process.pid().to_string());
+        let count = |name: &str| -> Outcome<usize> {
+            Ok(fs::read_dir(folder.join(name)).map_err(|e| format!("/proc: {e}"))?.count())
+        };
+        let status = fs::read_to_string(folder.join("status")).map_err(|e| format!("/proc: {e}"))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+        let resident_kib = resident.and_then(|kib| kib.parse().ok()).ok_or("/proc/…/status lacks VmRSS")?;
+        Ok(Holds { descriptors: count("fd")?, threads: count("task")?, resident_kib })
+    }
+
+    /// Sends it a signal, by its name without `SIG`, and does not wait.
+    pub(crate) fn signal(&mut self, name: &str) -> Outcome<()> {
+        self.process.signal(name)
+    }
+
+    /// Kills it: what it has on Asterisk stays there.
+    pub(crate) fn crash(self) {
+        // To drop the process is to kill it.
+        drop(self.process);
+    }
+
+    /// Waits for the end that a signal has brought about; anything but the exit status 0 is a failure.
+    pub(crate) fn ended(mut self, within: Duration) -> Outcome<()> {
+        let status =
+            self.process.wait(within).map_err(|fault| format!("{fault}\n{}", tail(&self.log, 30)))?;
         if status.success() {
             return Ok(());
         }
         Err(format!("the bridge ended with {status}:\n{}", tail(&self.log, 30)))
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub(crate) fn stop(mut self) -> Outcome<()> {
+        self.process.signal("TERM")?;
+        self.ended(STOP)
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, spawn};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::process::Outcome;
 /// Reads events until it is dropped.
 pub(crate) struct Watch {
     stream: TcpStream,
-    events: Arc<Mutex<Vec<Value>>>,
+    events: Arc<Mutex<Vec<(Instant, Value)>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -43,7 +44,7 @@ impl Watch {
         let thread = spawn(move || {
             while let Some(text) = message(&mut reader) {
                 if let Ok(event) = serde_json::from_slice(&text) {
-                    noted.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+                    noted.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), event));
                 }
             }
         });
@@ -52,8 +53,13 @@ impl Watch {
 
     /// The events of this type so far.
     pub(crate) fn of_type(&self, kind: &str) -> Vec<Value> {
+        self.timed(kind).into_iter().map(|(_, event)| event).collect()
+    }
+
+    /// The same, with the times at which they came.
+    pub(crate) fn timed(&self, kind: &str) -> Vec<(Instant, Value)> {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        events.iter().filter(|event| event["type"] == kind).cloned().collect()
+        events.iter().filter(|(_, event)| event["type"] == kind).cloned().collect()
     }
 }
 

@@ -17,6 +17,7 @@ use crate::call::{Call, Script};
 use crate::codec::Codec;
 use crate::events::Watch;
 use crate::measuring::{HEARD, Speech};
+use crate::pbx::Pbx;
 use crate::process::{Outcome, until};
 use crate::realtime::{Agent, start_realtime};
 use crate::scenarios::{CLEAN, RING, place, seconds};
@@ -26,7 +27,8 @@ const UNANSWERED: &str = "5550100";
 const ANSWERED: &str = "up-5550100";
 
 /// Where the callers of these scenarios go on.
-const FALLBACK: [(&str, &str); 2] = [("FALLBACK_CONTEXT", "test-fallback"), ("FALLBACK_EXTENSION", "s")];
+pub(crate) const FALLBACK: [(&str, &str); 2] =
+    [("FALLBACK_CONTEXT", "test-fallback"), ("FALLBACK_EXTENSION", "s")];
 
 /// How soon a caller must be there.
 const SOON: Duration = Duration::from_secs(2);
@@ -105,10 +107,7 @@ pub(crate) fn refused_key_hangs_up(world: &World) -> Outcome<String> {
 /// Somebody calls this extension while the key is refused, and comes into the fallback.
 fn arrive(world: &World, extension: &str) -> Outcome<(Arrival, Call)> {
     let pbx = &world.pbx;
-    let bytes: Vec<u8> = speech::utterance(VOICE, UTTERANCE).iter().flat_map(|s| s.to_le_bytes()).collect();
-    fs::write(pbx.host_path("fallback.sln16"), bytes).map_err(|e| format!("fallback.sln16: {e}"))?;
-    let sound = format!("/asterisk/variable?variable=FALLBACK_SAYS&value={}", pbx.inner_path("fallback"));
-    pbx.ari("POST", &sound, None)?;
+    speaks(pbx)?;
     let realtime = start_realtime(Agent::WrongKey)?;
     let bridge = Bridge::start_with(world, "slin16", &realtime, &FALLBACK)?;
     let watch = Watch::start(pbx)?;
@@ -116,11 +115,11 @@ fn arrive(world: &World, extension: &str) -> Outcome<(Arrival, Call)> {
     let mut call = place(world, extension, Codec::Pcmu, Script::WaitForBye)?;
     let mut arrival = None;
     until(SOON, || {
-        arrival = watch.of_type("ChannelDialplan").iter().find_map(arrived);
+        arrival = arrivals(&watch).pop();
         arrival.is_some()
     });
     let after = placed.elapsed();
-    let Some((status, state)) = arrival else {
+    let Some(Arrived { status, state, .. }) = arrival else {
         let told: Vec<_> = watch.of_type("ChannelDialplan").iter().map(|event| event.to_string()).collect();
         return Err(format!("not in the fallback after {after:.1?}; the dialplan:\n{}", told.join("\n")));
     };
@@ -130,10 +129,50 @@ fn arrive(world: &World, extension: &str) -> Outcome<(Arrival, Call)> {
     if arrival.status == "realtime_refused" { Ok((arrival, call)) } else { Err(arrival.to_string()) }
 }
 
-/// What the first application of the fallback was told: the reason, and the state of the channel.
-fn arrived(event: &Value) -> Option<(String, String)> {
-    let status = event["dialplan_app_data"].as_str()?.strip_prefix("test fallback: ")?;
-    Some((status.to_owned(), event["channel"]["state"].as_str()?.to_owned()))
+/// Somebody in the fallback.
+pub(crate) struct Arrived {
+    pub(crate) at: Instant,
+    /// What the dialplan has as `ARI_BRIDGE_STATUS`.
+    pub(crate) status: String,
+    /// What the channel's state was.
+    pub(crate) state: String,
+}
+
+/// Who has come into the fallback so far, in that order: its first application is told the reason.
+pub(crate) fn arrivals(watch: &Watch) -> Vec<Arrived> {
+    let arrived = |(at, event): (Instant, Value)| {
+        let status = event["dialplan_app_data"].as_str()?.strip_prefix("test fallback: ")?;
+        let state = event["channel"]["state"].as_str()?;
+        Some(Arrived { at, status: status.to_owned(), state: state.to_owned() })
+    };
+    watch.timed("ChannelDialplan").into_iter().filter_map(arrived).collect()
+}
+
+/// Waits until so many are in the fallback, each with one of these reasons; who they are.
+pub(crate) fn all_arrive(
+    watch: &Watch,
+    callers: usize,
+    reasons: &[&str],
+    within: Duration,
+) -> Outcome<Vec<Arrived>> {
+    let mut there = Vec::new();
+    until(within, || {
+        there = arrivals(watch);
+        there.len() >= callers
+    });
+    let statuses: Vec<_> = there.iter().map(|arrived| arrived.status.as_str()).collect();
+    if there.len() == callers && statuses.iter().all(|status| reasons.contains(status)) {
+        return Ok(there);
+    }
+    Err(format!("{callers} should be in the fallback with {reasons:?} within {within:?}: {statuses:?}"))
+}
+
+/// Gives Asterisk what is said in the fallback.
+pub(crate) fn speaks(pbx: &Pbx) -> Outcome<()> {
+    let bytes: Vec<u8> = speech::utterance(VOICE, UTTERANCE).iter().flat_map(|s| s.to_le_bytes()).collect();
+    fs::write(pbx.host_path("fallback.sln16"), bytes).map_err(|e| format!("fallback.sln16: {e}"))?;
+    let sound = format!("/asterisk/variable?variable=FALLBACK_SAYS&value={}", pbx.inner_path("fallback"));
+    pbx.ari("POST", &sound, None).map(|_| ())
 }
 
 /// What is said in the fallback, as the caller's codec leaves it.

@@ -7,10 +7,13 @@
 //! Nothing is measured inside the bridge. A caller's voice is encoded by ffmpeg, sent as RTP by the harness,
 //! and what comes back to the caller's port is decoded by ffmpeg and held against what was said.
 
+mod admission;
 mod barge_in;
 mod bridge;
 mod call;
 mod codec;
+mod crash;
+mod drain;
 mod events;
 mod fallback;
 mod hold;
@@ -20,12 +23,15 @@ mod loss;
 mod measuring;
 mod network;
 mod office;
+mod outages;
 mod pbx;
 mod process;
+mod proxy;
 mod ptime;
 mod realtime;
 mod scenarios;
 mod sessions;
+mod talker;
 mod telephone;
 
 use std::io::Write;

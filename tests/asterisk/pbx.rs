@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use ari_bridge_tests::speech;
 use serde_json::Value;
@@ -44,9 +45,21 @@ const EMPTY: [&str; 10] = [
     "websocket_client",
 ];
 
-/// A running Asterisk.
+/// How an Asterisk ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stop {
+    /// Killed: it says goodbye to nobody.
+    Crash,
+    /// Asked to (SIGTERM): it hangs up and closes its sockets.
+    Asked,
+}
+
+/// An Asterisk, which a scenario may stop and start again.
 pub(crate) struct Pbx {
-    process: Process,
+    /// `None` while it is stopped.
+    process: Mutex<Option<Process>>,
+    /// What it prints.
+    output: PathBuf,
     /// The root of its file system.
     root: PathBuf,
     /// The folder of this run, as Asterisk sees it.
@@ -63,20 +76,46 @@ impl Pbx {
         let ari_port = free_tcp_port(ARI_PORT)?;
         let sip_port = free_udp_port(SIP_PORT)?;
         configure(&root, &run, ari_port, sip_port)?;
-        let process =
-            Process::start("Asterisk", Path::new("chroot"), &work.join("asterisk.out"), |command| {
-                command
-                    .arg(&root)
-                    .args(["/usr/sbin/asterisk", "-f", "-C"])
-                    .arg(format!("{run}/etc/asterisk.conf"));
-            })?;
-        let mut pbx = Self { process, root, run, ari_port, sip_port };
-        if !until(START, || pbx.process.ended().is_some() || pbx.is_ready()) || pbx.process.ended().is_some()
-        {
-            let out = tail(&work.join("asterisk.out"), 20);
-            return Err(format!("Asterisk does not start:\n{out}{}", tail(&pbx.log(), 40)));
-        }
+        let process = Mutex::new(None);
+        let pbx = Self { process, output: work.join("asterisk.out"), root, run, ari_port, sip_port };
+        pbx.run()?;
         Ok(pbx)
+    }
+
+    /// Runs it, with the files that there are, until it answers; how long that took.
+    fn run(&self) -> Outcome<Duration> {
+        let begun = Instant::now();
+        let mut process = Process::start("Asterisk", Path::new("chroot"), &self.output, |command| {
+            command
+                .arg(&self.root)
+                .args(["/usr/sbin/asterisk", "-f", "-C"])
+                .arg(format!("{}/etc/asterisk.conf", self.run));
+        })?;
+        if !until(START, || process.ended().is_some() || self.is_ready()) || process.ended().is_some() {
+            let out = tail(&self.output, 20);
+            return Err(format!("Asterisk does not start:\n{out}{}", tail(&self.log(), 40)));
+        }
+        *self.process() = Some(process);
+        Ok(begun.elapsed())
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends it. It can be started again with [`Pbx::start_again`].
+    pub(crate) fn end(&self, how: Stop) -> Outcome<()> {
+        match (self.process().take(), how) {
+            (Some(mut process), Stop::Asked) => process.terminate(STOP).map(|_| ()),
+            // To drop it is to kill it.
+            (Some(_), Stop::Crash) | (None, _) => Ok(()),
+        }
+    }
+
+    /// Starts it at the same ports with the same configuration, if it is not running; how long that took.
+    pub(crate) fn start_again(&self) -> Outcome<Duration> {
+        let is_running = self.process().is_some();
+        if is_running { Ok(Duration::ZERO) } else { self.run() }
     }
 
     fn is_ready(&self) -> bool {
@@ -124,20 +163,28 @@ impl Pbx {
         Ok((status.ok_or("an answer without a status")?, serde_json::from_str(body).unwrap_or(Value::Null)))
     }
 
+    /// This field of everything that is listed under this path.
+    fn list(&self, path: &str, field: &str) -> Outcome<Vec<String>> {
+        let (status, list) = self.ari("GET", path, None)?;
+        let items = list.as_array().ok_or(format!("GET {path}: {status} {list}"))?;
+        Ok(items.iter().map(|item| item[field].as_str().unwrap_or("?").to_owned()).collect())
+    }
+
     /// The names of all channels that there are, and the ids of all bridges.
     pub(crate) fn present(&self) -> Outcome<Vec<String>> {
-        let list = |path: &str, field: &str| -> Outcome<Vec<String>> {
-            let (status, list) = self.ari("GET", path, None)?;
-            let items = list.as_array().ok_or(format!("GET {path}: {status} {list}"))?;
-            Ok(items.iter().map(|item| item[field].as_str().unwrap_or("?").to_owned()).collect())
-        };
-        let bridges = list("/bridges", "id")?.into_iter().map(|id| format!("bridge {id}"));
-        Ok(list("/channels", "name")?.into_iter().chain(bridges).collect())
+        let bridges = self.list("/bridges", "id")?.into_iter().map(|id| format!("bridge {id}"));
+        Ok(self.list("/channels", "name")?.into_iter().chain(bridges).collect())
+    }
+
+    /// The ids of the channels and bridges that a bridge of ours has made.
+    pub(crate) fn ours(&self) -> Outcome<Vec<String>> {
+        let ids = [self.list("/channels", "id")?, self.list("/bridges", "id")?].concat();
+        Ok(ids.into_iter().filter(|id| id.starts_with("arib")).collect())
     }
 
     /// Waits until there is no channel and no bridge; how long that took.
     pub(crate) fn nothing_left(&self, within: Duration) -> Outcome<Duration> {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         let mut left = Vec::new();
         let clean = until(within, || {
             left = self.present().unwrap_or_else(|fault| vec![fault]);
@@ -148,6 +195,9 @@ impl Pbx {
 
     /// Hangs up everything, so that a failed scenario does not spoil the next.
     pub(crate) fn clear(&self) {
+        if let Err(fault) = self.start_again() {
+            println!("{fault}");
+        }
         for (path, field) in [("/channels", "id"), ("/bridges", "id")] {
             let Ok((_, list)) = self.ari("GET", path, None) else { continue };
             for item in list.as_array().into_iter().flatten() {
@@ -158,10 +208,10 @@ impl Pbx {
     }
 
     /// Stops it and removes what it wrote.
-    pub(crate) fn stop(mut self) -> Outcome<()> {
-        let stopped = self.process.terminate(STOP);
+    pub(crate) fn stop(self) -> Outcome<()> {
+        let stopped = self.end(Stop::Asked);
         let _ = fs::remove_dir_all(self.host_path(""));
-        stopped.map(|_| ())
+        stopped
     }
 }
 

@@ -43,13 +43,23 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Asks it to end, and makes it after `within`.
-    pub(crate) fn terminate(&mut self, within: Duration) -> Outcome<ExitStatus> {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal, by its name without `SIG`. Nothing happens if it has ended.
+    pub(crate) fn signal(&mut self, name: &str) -> Outcome<()> {
         if self.ended().is_none() {
             let pid = self.child.id().to_string();
-            let sent = Command::new("kill").args(["-TERM", &pid]).status();
+            let sent = Command::new("kill").args(["-s", name, &pid]).status();
             sent.map_err(|e| format!("kill: {e}"))?;
         }
+        Ok(())
+    }
+
+    /// Asks it to end, and makes it after `within`.
+    pub(crate) fn terminate(&mut self, within: Duration) -> Outcome<ExitStatus> {
+        self.signal("TERM")?;
         self.wait(within)
     }
 

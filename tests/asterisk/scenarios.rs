@@ -15,10 +15,13 @@ use crate::line::Recording;
 use crate::measuring::{Figures, HEARD, NOT_HEARD, Speech};
 use crate::process::{Outcome, until};
 use crate::realtime::{Agent, start_realtime};
-use crate::{Scenario, World, barge_in, fallback, hold, keys, loss, office, ptime, sessions, telephone};
+use crate::{
+    Scenario, World, admission, barge_in, crash, drain, fallback, hold, keys, loss, office, outages, ptime,
+    sessions, telephone,
+};
 
 /// All of them. The first four need no bridge: they show that the measuring can be believed.
-pub(crate) const ALL: [(&str, Scenario); 25] = [
+pub(crate) const ALL: [(&str, Scenario); 37] = [
     ("echo: the measuring measures itself", echo),
     ("echo-local: so does the recording of a Local channel", echo_local),
     ("telephone: the telephone of the house is called and answers", telephone::telephone),
@@ -43,6 +46,18 @@ pub(crate) const ALL: [(&str, Scenario); 25] = [
     ("refused-key: a caller whom nobody answered is soon in the fallback", fallback::refused_key),
     ("refused-key-answered: and so is one whom the dialplan has answered", fallback::refused_key_answered),
     ("refused-key-hangup: one who is to go nowhere hears congestion", fallback::refused_key_hangs_up),
+    ("ports: two ports, five callers, and none in silence", admission::ports),
+    ("two-bridges: one takes the other's name, and one keeps to its own", admission::two_bridges),
+    ("reload: another key without a restart", admission::reload),
+    ("asterisk-restart: Asterisk is started again in the middle of a call", outages::asterisk_restarts),
+    ("ari-cut: three callers talk on while ARI is away for half a minute", outages::ari_is_cut),
+    ("ari-half-open: a connection that swallows everything is found out", outages::ari_is_half_open),
+    ("overtaken: what is made after it was given up is removed", outages::overtaken),
+    ("crash: ten callers whose bridge is killed talk to the next one", crash::adopted),
+    ("crash-fallback: or are in the fallback, where none is to be adopted", crash::sent_on),
+    ("drain: calls that do not end in time are ended with a word", drain::drained),
+    ("drain-now: and at once when the operator asks twice", drain::twice),
+    ("leak: two hundred short calls leave nothing", drain::leak),
     ("no-bridge: without a bridge it falls back too", no_bridge),
 ];
 
