@@ -108,7 +108,8 @@ pub(crate) fn two_bridges(world: &World) -> Outcome<String> {
         lines.extend(heard.into_iter().map(|line| format!("{whose} caller, {line}")));
     }
     let clean = world.pbx.nothing_left(CLEAN).map_err(|fault| format!("{fault}\n{}", logs()))?;
-    lines.push(format!("clean after {clean:.0?}"));
+    let still = first.gauge("active_calls")?;
+    lines.push(format!("clean after {clean:.0?}; {still} calls are under way in the first"));
     let is_ready = second.is_ready(200);
     first.stop()?;
     second.stop()?;

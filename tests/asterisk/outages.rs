@@ -34,6 +34,10 @@ const CONNECTED: Duration = Duration::from_secs(16);
 /// How long the bridge waits for the reply to a request, at most.
 const REPLY: Duration = Duration::from_secs(8);
 
+/// What is told of a request that was given up, and how long the DELETE that follows may take.
+const GIVEN_UP: &str = "did not answer the request to make the media channel";
+const OVERTAKES: Duration = Duration::from_millis(500);
+
 /// What is told of a connection that swallows everything.
 const NO_PING: &str = "answers no ping";
 
@@ -176,7 +180,9 @@ pub(crate) fn overtaken(world: &World) -> Outcome<String> {
         .map_err(|fault| format!("{fault}\n{}", bridge.log_tail()))?;
     let at = arrived.first().map(|arrived| (arrived.at - placed, arrived.status.clone()));
     call.ended(CLEAN)?;
-    within("the call has ended", REPLY, &bridge, || bridge.gauge("active_calls") == Ok(0))?;
+    // The bridge has given the request up, and what it asks for then is answered with 404.
+    within("given up", REPLY, &bridge, || bridge.logged(GIVEN_UP).is_some())?;
+    sleep(OVERTAKES);
     let is_media = |event: &serde_json::Value| {
         event["channel"]["name"].as_str().is_some_and(|name| name.starts_with("UnicastRTP/"))
     };
@@ -189,6 +195,7 @@ pub(crate) fn overtaken(world: &World) -> Outcome<String> {
     within("the channel is made", CLEAN, &bridge, || made() > 0)?;
     let gone = pbx.nothing_left(CLEAN)?;
     let lived = released.elapsed();
+    within("the call has ended", CLEAN, &bridge, || bridge.gauge("active_calls") == Ok(0))?;
     bridge.stop()?;
     let (after, status) = at.ok_or("nobody arrived")?;
     Ok(format!(
