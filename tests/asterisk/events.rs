@@ -21,11 +21,16 @@ pub(crate) struct Watch {
 impl Watch {
     /// Subscribes to all events of all channels, under the name of an application that gets no call.
     pub(crate) fn start(pbx: &Pbx) -> Outcome<Self> {
+        Self::start_as(pbx, "harness&subscribeAll=true")
+    }
+
+    /// Takes the events of this application.
+    pub(crate) fn start_as(pbx: &Pbx, app: &str) -> Outcome<Self> {
         let fault = |e: std::io::Error| format!("the harness' event socket: {e}");
         let mut stream = TcpStream::connect(("127.0.0.1", pbx.ari_port)).map_err(fault)?;
         // The key is the example of RFC 6455 §1.3: Asterisk is not on trial here.
         let request = format!(
-            "GET /ari/events?app=harness&subscribeAll=true&api_key={ARI_USER}:{ARI_PASSWORD} HTTP/1.1\r\n\
+            "GET /ari/events?app={app}&api_key={ARI_USER}:{ARI_PASSWORD} HTTP/1.1\r\n\
              Host: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );

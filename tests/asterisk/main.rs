@@ -15,6 +15,7 @@ mod codec;
 mod crash;
 mod drain;
 mod events;
+mod facts;
 mod fallback;
 mod hold;
 mod keys;

@@ -10,8 +10,8 @@ Provisions Asterisk 22 (see provision.sh), builds the bridge and runs the scenar
 
   --install   install the Debian packages that are missing: mmdebstrap, sip-tester, ffmpeg
   --release   test the optimised build
-  --only      run only the scenarios whose names contain one of the words; "echo", "keys:" and "telephone:" need no
-              bridge
+  --only      run only the scenarios whose names contain one of the words; "echo", "keys:", "telephone:" and
+              "facts" need no bridge
   --help      this text
 
   ARI_BRIDGE_ASTERISK_DIR    where Asterisk is, or is put

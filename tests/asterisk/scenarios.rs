@@ -16,16 +16,18 @@ use crate::measuring::{Figures, HEARD, NOT_HEARD, Speech};
 use crate::process::{Outcome, until};
 use crate::realtime::{Agent, start_realtime};
 use crate::{
-    Scenario, World, admission, barge_in, crash, drain, fallback, hold, keys, loss, office, outages, ptime,
-    sessions, telephone,
+    Scenario, World, admission, barge_in, crash, drain, facts, fallback, hold, keys, loss, office, outages,
+    ptime, sessions, telephone,
 };
 
-/// All of them. The first four need no bridge: they show that the measuring can be believed.
-pub(crate) const ALL: [(&str, Scenario); 37] = [
+/// All of them. The first five need no bridge: they show that the measuring can be believed, and what
+/// Asterisk does.
+pub(crate) const ALL: [(&str, Scenario); 38] = [
     ("echo: the measuring measures itself", echo),
     ("echo-local: so does the recording of a Local channel", echo_local),
     ("telephone: the telephone of the house is called and answers", telephone::telephone),
     ("keys: Asterisk hears the keys that a caller presses", keys::keys),
+    ("facts: how Asterisk shows callers, media and bridges", facts::facts),
     ("formats: each format brings the caller's words back", formats),
     ("ptime: callers of 10, 30, 60 and 100 ms are understood", ptime::packet_times),
     ("loss: a bad network between the caller and Asterisk", loss::bad_networks),
