@@ -33,9 +33,10 @@ const ASK_BRIDGES: &str = "GET /bridges";
 /// channels, and that these bridges are there; what follows from the last answer.
 fn comes_up(desk: &mut Desk, started: &str, channels: &[&str], bridges: &str) -> Vec<String> {
     let up = desk.gives(Input::AriUp);
-    assert_eq!(up, ["observe AriUp", "ToAll(Up)", ASK_INFO]);
+    assert_eq!(up, ["observe AriUp", ASK_INFO]);
     let mut gave = desk.replies_with(200, &info(started));
     assert_eq!(gave.pop().as_deref(), Some(ASK_APPLICATION));
+    assert_eq!(gave.pop().as_deref(), Some("ToAll(Up)"), "the calls of another Asterisk are told first");
     let ids: Vec<_> = channels.iter().map(|id| format!("\"{id}\"")).collect();
     gave.extend(desk.replies_with(200, &format!(r#"{{"channel_ids":[{}]}}"#, ids.join(","))));
     assert_eq!(gave.pop().as_deref(), Some(ASK_BRIDGES));
@@ -164,6 +165,7 @@ fn the_calls_of_an_asterisk_that_was_restarted_end_and_those_of_the_next_one_do_
         [
             &told(Observation::Upkeep(Upkeep::AsteriskRestarted { calls: 1 })),
             "StopCall { call: CallId(1), reason: AsteriskRestarted }",
+            "ToAll(Up)",
             ASK_APPLICATION
         ]
     );
@@ -185,7 +187,7 @@ fn an_asterisk_that_does_not_tell_is_asked_again_after_growing_waits() {
     let ask = desk.last_request();
     desk.gives(Input::AriFailed { id: ask, fault: IoFault::TimedOut });
     desk.time_comes_for(ASK_INFO);
-    assert_eq!(desk.replies_with(200, &info("1")), [ASK_APPLICATION]);
+    assert_eq!(desk.replies_with(200, &info("1")), ["ToAll(Up)", ASK_APPLICATION]);
 }
 
 #[test]
@@ -258,5 +260,5 @@ fn new_settings_hold_for_new_calls_and_leave_the_application_s_name() {
     let refused = told(Observation::CallRefused(Refusal::TooManyCalls));
     assert_eq!(desk.rings("17.2").first(), Some(&refused));
     desk.gives(Input::AriUp);
-    assert_eq!(desk.replies_with(200, &info("1")), [ASK_APPLICATION]);
+    assert_eq!(desk.replies_with(200, &info("1")), ["ToAll(Up)", ASK_APPLICATION]);
 }

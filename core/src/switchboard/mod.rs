@@ -53,6 +53,8 @@ pub struct Switchboard {
     connection: u32,
     resync: Resync,
     sweep_at: Option<Instant>,
+    /// The calls have yet to be told that the event socket is open.
+    untold_up: bool,
     last_call: u64,
     calls: BTreeMap<CallId, Known>,
     by_channel: BTreeMap<String, CallId>,
@@ -109,6 +111,7 @@ impl Switchboard {
             connection: 0,
             resync: Resync::default(),
             sweep_at: None,
+            untold_up: false,
             last_call: 0,
             calls: BTreeMap::new(),
             by_channel: BTreeMap::new(),
@@ -188,8 +191,8 @@ impl Switchboard {
         self.connection = self.connection.wrapping_add(1);
         self.sweep_at = None;
         self.resync.begin(self.calls.len());
+        self.untold_up = true;
         out.observe(Observation::AriUp);
-        out.push(Action::ToAll(LinkState::Up));
     }
 
     fn ari_down(

@@ -13,7 +13,7 @@ use super::orphans::{Ids, Orphan};
 use super::{Switchboard, Upkeep};
 use crate::ari::{self, Channel, Event, Request, Started};
 use crate::call::line::REPLY_WITHIN;
-use crate::call::{Entry, IoFault, StopReason};
+use crate::call::{Entry, IoFault, LinkState, StopReason};
 use crate::id::{RequestId, ResourceId};
 use crate::observe::{Observation, Refusal};
 use crate::time::{Duration, Instant};
@@ -225,6 +225,10 @@ impl Switchboard {
         self.resync.stage = Stage::Application;
         if is_another {
             self.asterisk_restarted(out);
+        }
+        // Not before: a call that looks for its caller on another Asterisk would think that the caller hung up.
+        if core::mem::take(&mut self.untold_up) {
+            out.push(Action::ToAll(LinkState::Up));
         }
         true
     }
