@@ -207,7 +207,14 @@ impl Line {
         let mut has_shown = true;
         match reply {
             // The clean-up asks once more.
-            Some((404, _)) if self.watch.media_was_there => return Err(EndReason::AriFault),
+            Some((404, _)) if self.watch.media_was_there => {
+                if self.watch.away_since.is_some() {
+                    // Somebody else has removed it who has the application now, and the caller with it: another
+                    // bridge that has adopted him, or this one as soon as it is connected again.
+                    self.caller.gone();
+                }
+                return Err(EndReason::AriFault);
+            }
             // Its create may still be executed, and then an event says so.
             Some((404, _)) => {}
             Some((200..=299, body)) => match ari::is_shown_in(body, &self.app) {
