@@ -114,7 +114,7 @@ pub(crate) fn two_bridges(world: &World) -> Outcome<String> {
     first.stop()?;
     second.stop()?;
     third.stop()?;
-    if asked == 1 && is_ready { Ok(lines.join("\n")) } else { Err(lines.join("\n")) }
+    if asked == 1 && is_ready && still == 0 { Ok(lines.join("\n")) } else { Err(lines.join("\n")) }
 }
 
 /// The key of the Realtime side is changed in its file, and the bridge told so: with a wrong one callers fall back, with

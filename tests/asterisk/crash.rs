@@ -101,10 +101,10 @@ pub(crate) fn adopted(world: &World) -> Outcome<String> {
 /// Where no caller is to be adopted, each goes on in the dialplan.
 pub(crate) fn sent_on(world: &World) -> Outcome<String> {
     let variables = [&FALLBACK[..], &[("ADOPT", "off")]].concat();
-    let Crash { realtime, calls, old, begun } = crash(world, Script::WaitForBye, &variables)?;
+    let Crash { realtime, calls, old, .. } = crash(world, Script::WaitForBye, &variables)?;
     fallback::speaks(&world.pbx)?;
     let watch = Watch::start(&world.pbx)?;
-    let begun = begun.max(Instant::now());
+    let begun = Instant::now();
     let bridge = Bridge::start_with(world, "slin16", &realtime, &variables)?;
     let arrived = fallback::all_arrive(&watch, CALLS, &["refused_not_adopted"], SOON)
         .map_err(|fault| format!("{fault}\n{}", bridge.log_tail()))?;
