@@ -101,9 +101,10 @@ impl Scene {
 
 /// What a test does to the connections, and to Asterisk.
 impl Scene {
-    /// Asterisk is started.
+    /// Asterisk is started, or can be reached again.
     pub fn asterisk_comes_up(&mut self) {
         self.stage.no_asterisk = false;
+        (self.events_away_until, self.requests_away_until) = (self.now, self.now);
     }
 
     /// The event socket breaks; what happens until it is back, nobody tells.

@@ -3,6 +3,10 @@
 use super::Scene;
 use super::mail::{Letter, Parcel};
 use ari_bridge_core::call::StopReason;
+use ari_bridge_core::time::Duration;
+
+/// Longer than any scene.
+const FOR_EVER: Duration = Duration::from_secs(1_000_000);
 
 impl Scene {
     /// Every call is told to stop.
@@ -14,7 +18,6 @@ impl Scene {
 
     /// The event socket breaks and cannot be opened again, until [`Scene::asterisk_comes_up`]; REST works.
     pub fn events_stay_away(&mut self) {
-        self.stage.no_asterisk = true;
-        self.cut_event_socket();
+        self.event_socket_goes_away(FOR_EVER);
     }
 }
