@@ -26,6 +26,12 @@ pub enum IoFault {
 }
 
 impl IoFault {
+    /// Whether a request that failed so cannot have reached the peer: there was no connection, or it never left us.
+    #[must_use]
+    pub const fn is_before_sending(self) -> bool {
+        matches!(self, Self::Resolve | Self::Refused | Self::Backlog)
+    }
+
     /// Its name in the record of a call.
     #[must_use]
     pub const fn label(self) -> &'static str {

@@ -5,6 +5,7 @@
 //! (measured on 22.10.1). So while the fate of a create is unknown, a 404 proves nothing, and the DELETE is
 //! sent again when the channel shows itself, or after [`CREATE_UNKNOWN_FOR`].
 
+use crate::fault::IoFault;
 use crate::time::{Duration, Instant};
 
 /// How long a create that got no reply may still be executed. Asterisk's own time limit for a request is
@@ -104,9 +105,16 @@ impl Holding {
         }
     }
 
-    /// The create will not be answered.
-    pub(crate) fn create_failed(&mut self, now: Instant) {
-        self.create = Create::Unknown { until: now + CREATE_UNKNOWN_FOR };
+    /// The create will not be answered. Unless it never left us, it may still be executed.
+    pub(crate) fn create_failed(&mut self, now: Instant, fault: IoFault) {
+        if !fault.is_before_sending() {
+            self.create = Create::Unknown { until: now + CREATE_UNKNOWN_FOR };
+            return;
+        }
+        self.create = Create::Known;
+        if self.there == There::Maybe {
+            self.there = There::No;
+        }
     }
 
     /// An event shows that it is there, whatever was believed before.
@@ -256,7 +264,7 @@ mod tests {
     #[test]
     fn a_404_proves_nothing_while_the_create_may_still_be_executed() {
         let mut holding = asked_for();
-        holding.create_failed(T0);
+        holding.create_failed(T0, IoFault::TimedOut);
         holding.release();
         assert!(holding.poll(T0, false));
         holding.let_go_replied(404, T0);
@@ -270,9 +278,17 @@ mod tests {
     }
 
     #[test]
+    fn a_create_that_never_left_us_is_not_waited_for() {
+        let mut holding = asked_for();
+        holding.create_failed(T0, IoFault::Refused);
+        holding.release();
+        assert!(!holding.poll(T0, true) && holding.is_settled());
+    }
+
+    #[test]
     fn a_404_that_comes_late_still_tells_of_the_moment_at_which_it_was_asked() {
         let mut holding = asked_for();
-        holding.create_failed(T0);
+        holding.create_failed(T0, IoFault::TimedOut);
         holding.release();
         assert!(holding.poll(T0, false));
         let late = T0 + CREATE_UNKNOWN_FOR + Duration::from_secs(1);
@@ -285,7 +301,7 @@ mod tests {
     #[test]
     fn a_channel_that_shows_itself_late_is_deleted_at_once() {
         let mut holding = asked_for();
-        holding.create_failed(T0);
+        holding.create_failed(T0, IoFault::TimedOut);
         holding.release();
         assert!(holding.poll(T0, false));
         holding.let_go_replied(404, T0);
@@ -296,7 +312,7 @@ mod tests {
     #[test]
     fn a_channel_that_shows_itself_while_its_delete_is_under_way_is_deleted_again() {
         let mut holding = asked_for();
-        holding.create_failed(T0);
+        holding.create_failed(T0, IoFault::TimedOut);
         holding.release();
         assert!(holding.poll(T0, false));
         holding.seen();
@@ -354,7 +370,7 @@ mod tests {
         let mut refused = holding.clone();
         refused.create_replied(503);
         assert!(refused.poll(T0, false), "it was executed, or it was not");
-        holding.create_failed(T0);
+        holding.create_failed(T0, IoFault::TimedOut);
         assert!(holding.poll(T0, false));
         holding.let_go_replied(404, T0);
         let again = holding.deadline().unwrap();

@@ -377,8 +377,8 @@ impl Line {
             out.observe(Observation::AriNoReply { what: self.request(purpose).what(), fault });
         }
         match purpose {
-            Purpose::CreateMedia => self.media.create_failed(now),
-            Purpose::CreateBridge => self.bridge.create_failed(now),
+            Purpose::CreateMedia => self.media.create_failed(now, fault),
+            Purpose::CreateBridge => self.bridge.create_failed(now, fault),
             Purpose::FillBridge => return send_again(&mut self.filling),
             Purpose::Answer => return send_again(&mut self.answering),
             Purpose::MediaAddress | Purpose::MediaPort => {}

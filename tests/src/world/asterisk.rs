@@ -230,6 +230,17 @@ impl Asterisk {
         Some(id)
     }
 
+    /// A request that has never come here: nobody listened.
+    pub(super) fn refuse_one(&mut self, choices: &mut Choices<'_>) -> Option<RequestId> {
+        let fresh = |at: &usize| {
+            let request: &Request = &self.requests[*at];
+            request.abandoned.is_none() && request.done.is_none()
+        };
+        let fresh: Vec<_> = (0..self.requests.len()).filter(fresh).collect();
+        let at = *fresh.get(choices.below(fresh.len()))?;
+        Some(self.requests.remove(at).id)
+    }
+
     /// An event, in order mostly; some never come.
     pub(super) fn take_event(&mut self, choices: &mut Choices<'_>) -> Option<String> {
         if self.events.is_empty() {

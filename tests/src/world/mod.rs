@@ -246,6 +246,11 @@ impl World {
     }
 
     fn no_reply(&mut self, choices: &mut Choices<'_>) {
+        if choices.one_in(4)
+            && let Some(id) = self.asterisk.refuse_one(choices)
+        {
+            return self.step(Input::AriFailed { id, fault: IoFault::Refused });
+        }
         if let Some(id) = self.asterisk.abandon_one(choices, self.now) {
             let fault = if choices.one_in(2) { IoFault::TimedOut } else { IoFault::Reset };
             self.step(Input::AriFailed { id, fault });
