@@ -166,7 +166,7 @@ fn caller_hangs_up(world: &World) -> Outcome<String> {
 /// The bridge is told to stop in the middle of a call: the caller gets a BYE.
 fn bridge_stops(world: &World) -> Outcome<String> {
     let realtime = start_realtime(Agent::Parrot)?;
-    let bridge = Bridge::start(world, "slin16", &realtime)?;
+    let bridge = Bridge::start_with(world, "slin16", &realtime, &[("DRAIN_SECONDS", "0")])?;
     let said = Speech::new(Codec::G722, 0.0, &speech::utterance(31, UTTERANCE), 2.0)?;
     let mut call = place(world, AGENT, Codec::G722, Script::WaitForBye)?;
     call.answered(RING)?;
