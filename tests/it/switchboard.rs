@@ -404,3 +404,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_caller_who_comes_back_and_is_taken_on_is_not_sent_on_any_more() {
+    let mut desk = Desk::with(&SwitchboardSettings { ports: 1, ..SwitchboardSettings::default() });
+    desk.rings("17.1");
+    desk.rings("17.2");
+    let told = desk.request_of(&status("17.2", "refused_no_port"));
+    desk.gives(Input::AriReply { id: told, status: 204, body: b"" });
+    // Asterisk has done it, and its answer is lost.
+    let goes_on = desk.request_of("POST /channels/17.2/continue");
+    desk.gives(Input::AriFailed { id: goes_on, fault: IoFault::TimedOut });
+    desk.ends(1);
+    desk.now = desk.now + ari_bridge_core::ports::REST;
+    assert_eq!(desk.rings("17.2"), ["start call 2 arib0000d35c-2"]);
+    assert_eq!(desk.next.deadline, None, "nothing is repeated that would end the call");
+}

@@ -399,6 +399,7 @@ impl Switchboard {
 
     fn register(&mut self, call: CallId, channel: &Channel<'_>) {
         let id = channel.id.to_string();
+        self.orphans.is_in_a_call(&id);
         let known = Known { channel: id.clone(), connection: self.connection };
         if let Some(old) = self.calls.insert(call, known) {
             self.by_channel.remove(&old.channel);

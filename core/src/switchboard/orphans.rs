@@ -80,6 +80,12 @@ impl Orphans {
         }
     }
 
+    /// This caller is in a call now. Letting it go again would end that; what was asked before is done, because the
+    /// caller has left and come back.
+    pub(super) fn is_in_a_call(&mut self, channel: &str) {
+        self.list.retain(|entry| !matches!(&entry.what, Orphan::Caller(caller) if caller == channel));
+    }
+
     /// Takes in something that may be there, or may still come to be.
     pub(super) fn suspected(&mut self, now: Instant, what: Orphan, connection: u32) {
         self.adopt(what, connection, None, Holding::left_by_another(now));
