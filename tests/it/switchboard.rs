@@ -420,3 +420,17 @@ fn a_caller_who_comes_back_and_is_taken_on_is_not_sent_on_any_more() {
     assert_eq!(desk.rings("17.2"), ["start call 2 arib0000d35c-2"]);
     assert_eq!(desk.next.deadline, None, "nothing is repeated that would end the call");
 }
+
+#[test]
+fn a_panic_of_the_call_that_a_caller_has_left_does_not_end_the_one_that_the_caller_is_in() {
+    let mut desk = Desk::new();
+    desk.rings("17.1");
+    assert_eq!(
+        desk.rings("17.1"),
+        ["StopCall { call: CallId(1), reason: CallerLeft }", "start call 2 arib0000d35c-2"]
+    );
+    assert_eq!(
+        desk.gives(Input::CallPanicked { call: CallId(1) }),
+        ["observe CallPanicked", "DELETE /channels/arib0000d35c-1-1", "DELETE /bridges/arib0000d35c-1-2"]
+    );
+}

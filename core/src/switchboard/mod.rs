@@ -433,7 +433,10 @@ impl Switchboard {
         self.forget(now, call);
         out.observe(Observation::CallPanicked);
         let ids = IdPrefix { nonce: self.nonce, call };
-        self.orphans.caller(channel, connection, PANICKED);
+        // Another call may have the caller by now.
+        if !self.by_channel.contains_key(&channel) {
+            self.orphans.caller(channel, connection, PANICKED);
+        }
         for what in [
             Orphan::Channel(ids.resource(crate::call::line::MEDIA_CHANNEL)),
             Orphan::Bridge(ids.resource(crate::call::line::BRIDGE)),
