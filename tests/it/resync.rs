@@ -262,3 +262,25 @@ fn new_settings_hold_for_new_calls_and_leave_the_application_s_name() {
     desk.gives(Input::AriUp);
     assert_eq!(desk.replies_with(200, &info("1")), ["ToAll(Up)", ASK_APPLICATION]);
 }
+
+#[test]
+fn a_call_that_began_on_the_new_asterisk_outlives_a_second_loss_of_the_socket() {
+    let mut desk = Desk::new();
+    comes_up(&mut desk, "1", &[], "[]");
+    desk.rings("17.1");
+    desk.gives(Input::AriDown { http_status: None, fault: Some(IoFault::Reset) });
+    // Asterisk is another one now, and the socket breaks once more before it has said so.
+    desk.gives(Input::AriUp);
+    desk.rings("18.1");
+    desk.gives(Input::AriDown { http_status: None, fault: Some(IoFault::Reset) });
+    desk.gives(Input::AriUp);
+    assert_eq!(
+        desk.replies_with(200, &info("2")),
+        [
+            &told(Observation::Upkeep(Upkeep::AsteriskRestarted { calls: 1 })),
+            "StopCall { call: CallId(1), reason: AsteriskRestarted }",
+            ASK_APPLICATION
+        ],
+        "the caller of the second call is there and would wait for nobody"
+    );
+}

@@ -117,9 +117,9 @@ impl Orphans {
         })
     }
 
-    /// Forgets what showed itself before this connection: it went with the Asterisk that it was on.
-    pub(super) fn forget_those_before(&mut self, connection: u32) {
-        self.list.retain(|entry| entry.connection == connection);
+    /// Forgets what showed itself last on this connection or before it: it went with the Asterisk that it was on.
+    pub(super) fn forget_those_until(&mut self, connection: u32) {
+        self.list.retain(|entry| entry.connection > connection);
     }
 
     /// Sends what can be sent now and forgets what is settled.

@@ -59,8 +59,8 @@ enum Ask {
 /// The state of the inquiry.
 #[derive(Debug, Default)]
 pub(super) struct Resync {
-    /// Which Asterisk it was the last time.
-    started: Option<Started>,
+    /// Which Asterisk it was the last time, and on which connection it said so.
+    started: Option<(Started, u32)>,
     stage: Stage,
     asked: Vec<(RequestId, Ask)>,
     waiting: VecDeque<(String, u8)>,
@@ -220,11 +220,10 @@ impl Switchboard {
     /// This Asterisk it is. If it is not the one that it was, its channels are not there any more.
     fn asterisk_is(&mut self, started: Option<Started>, out: &mut Actions) -> bool {
         let Some(started) = started else { return false };
-        let is_another = self.resync.started.as_ref().is_some_and(|before| *before != started);
-        self.resync.started = Some(started);
         self.resync.stage = Stage::Application;
-        if is_another {
-            self.asterisk_restarted(out);
+        let before = self.resync.started.replace((started.clone(), self.connection));
+        if let Some((_, connection)) = before.filter(|(before, _)| *before != started) {
+            self.asterisk_restarted(connection, out);
         }
         // Not before: a call that looks for its caller on another Asterisk would think that the caller hung up.
         if core::mem::take(&mut self.untold_up) {
@@ -233,9 +232,10 @@ impl Switchboard {
         true
     }
 
-    fn asterisk_restarted(&mut self, out: &mut Actions) {
-        let connection = self.connection;
-        let of_before = self.calls.iter().filter(|(_, known)| known.connection != connection);
+    /// The Asterisk of this connection and those before it is no more. Whether what began between that and now began on
+    /// the old one or the new one is not known: calls look for themselves.
+    fn asterisk_restarted(&mut self, connection: u32, out: &mut Actions) {
+        let of_before = self.calls.iter().filter(|(_, known)| known.connection <= connection);
         let of_before: Vec<_> = of_before.map(|(call, _)| *call).collect();
         let calls = of_before.len();
         self.resync.kept = self.resync.kept.saturating_sub(calls);
@@ -243,7 +243,7 @@ impl Switchboard {
         for call in of_before {
             out.push(Action::StopCall { call, reason: StopReason::AsteriskRestarted });
         }
-        self.orphans.forget_those_before(connection);
+        self.orphans.forget_those_until(connection);
     }
 
     /// These are the channels that the application has.
