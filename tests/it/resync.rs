@@ -144,10 +144,9 @@ fn a_caller_whose_event_comes_while_it_is_looked_at_has_one_call() {
     let mut desk = Desk::new();
     comes_up(&mut desk, "1", &["17.1"], "[]");
     let look = desk.request_of("GET /channels/17.1");
-    assert_eq!(desk.rings("17.1"), ["start call 1 arib0000d35c-1"]);
+    assert_eq!(desk.rings("17.1"), ["start call 1 arib0000d35c-1", &settled(0, 0, 0)]);
     let shown = caller("17.1");
-    let gave = desk.gives(Input::AriReply { id: look, status: 200, body: shown.as_bytes() });
-    assert_eq!(gave, [settled(0, 0, 0)]);
+    assert!(desk.gives(Input::AriReply { id: look, status: 200, body: shown.as_bytes() }).is_empty());
 }
 
 #[test]
@@ -283,4 +282,28 @@ fn a_call_that_began_on_the_new_asterisk_outlives_a_second_loss_of_the_socket() 
         ],
         "the caller of the second call is there and would wait for nobody"
     );
+}
+
+#[test]
+fn what_an_event_has_told_of_meanwhile_is_not_taken_from_a_look_of_before() {
+    // The caller has left, or has been refused and sent on, when the picture of before comes in.
+    let left = br#"{"type":"StasisEnd","channel":{"id":"17.1"}}"#;
+    for refused in [true, false] {
+        let mut desk =
+            Desk::with(&SwitchboardSettings { max_calls: Some(1), ..SwitchboardSettings::default() });
+        comes_up(&mut desk, "1", &["17.1"], "[]");
+        let look = desk.request_of("GET /channels/17.1");
+        if refused {
+            desk.rings("17.2");
+            desk.rings("17.1");
+            desk.ends(1);
+            desk.replies(204);
+            desk.replies(204);
+        } else {
+            desk.gives(Input::Ari(left));
+        }
+        let shown = caller("17.1");
+        let gave = desk.gives(Input::AriReply { id: look, status: 200, body: shown.as_bytes() });
+        assert!(!gave.iter().any(|given| given.starts_with("start call")), "{gave:?}");
+    }
 }

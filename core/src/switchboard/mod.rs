@@ -252,6 +252,7 @@ impl Switchboard {
             return self.replaced(out);
         }
         if let (EventKind::StasisStart, Some(channel)) = (event.kind, &event.channel) {
+            self.resync.is_told_of(&channel.id);
             return self.stasis_start(now, event, channel, bytes, out);
         }
         if let (EventKind::StasisEnd | EventKind::ChannelDestroyed, Some(channel)) =

@@ -90,11 +90,16 @@ impl Resync {
         self.unannounced.remove(channel)
     }
 
-    /// A channel has left. What a look at it shows that is under way was before that; if it comes again, that is told.
+    /// An event tells of the coming or going of this channel: what a look at it shows may be older than that.
+    pub(super) fn is_told_of(&mut self, channel: &str) {
+        self.asked.retain(|(_, ask)| !matches!(ask, Ask::Look(of, _) if of == channel));
+        self.waiting.retain(|(of, _)| of != channel);
+    }
+
+    /// A channel has left.
     pub(super) fn has_left(&mut self, channel: &str) {
+        self.is_told_of(channel);
         self.unannounced.remove(channel);
-        self.asked.retain(|(_, ask)| !matches!(ask, Ask::Look(asked, _) if asked == channel));
-        self.waiting.retain(|(waiting, _)| waiting != channel);
     }
 
     /// When something is to be asked again.
