@@ -307,3 +307,18 @@ fn what_an_event_has_told_of_meanwhile_is_not_taken_from_a_look_of_before() {
         assert!(!gave.iter().any(|given| given.starts_with("start call")), "{gave:?}");
     }
 }
+
+#[test]
+fn a_caller_whom_asterisk_does_not_show_for_long_is_looked_for_again() {
+    let mut desk = Desk::new();
+    comes_up(&mut desk, "1", &["17.1"], "[]");
+    let look = "GET /channels/17.1";
+    for _ in 0..11 {
+        let id = desk.request_of(look);
+        desk.gives(Input::AriReply { id, status: 503, body: b"" });
+        desk.time_comes_for(look);
+    }
+    let id = desk.request_of(look);
+    desk.gives(Input::AriReply { id, status: 503, body: b"" });
+    desk.time_comes_for(ASK_INFO);
+}

@@ -37,7 +37,7 @@ const PART_WITHIN: Duration = Duration::from_secs(25);
 /// How long they may take without a goodbye.
 const CLEAR_WITHIN: Duration = Duration::from_secs(5);
 
-/// After how long it is looked for what a clean-up that was given up on has left.
+/// After how long it is looked for what was given up on: what a clean-up has left, who could not be looked at.
 const SWEEP_AFTER: Duration = Duration::from_secs(60);
 
 /// One process's view of Asterisk.
@@ -141,7 +141,7 @@ impl Switchboard {
             let is_timer = matches!(input, Input::Timer);
             self.take(now, input, out);
             self.orphans.let_go(now, is_timer, &self.settings.fallback, &mut self.ids, out);
-            if self.orphans.has_lost_some() {
+            if self.orphans.has_lost_some() | self.resync.has_lost_some() {
                 self.sweep_at.get_or_insert(now + SWEEP_AFTER);
             }
             self.resync_goes_on(now, is_timer, out);

@@ -25,13 +25,13 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 /// The longest such wait.
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
-/// How often a channel is looked at that Asterisk does not show: for some 40 s.
+/// How often a channel is looked at that Asterisk does not show: for some 40 s, and then at the next time again.
 const MAX_TRIES: u8 = 12;
 
 /// How many channels are looked at at once.
 const MAX_LOOKS: usize = 8;
 
-/// How many channels may wait to be looked at. More of them wait for the next connection.
+/// How many channels may wait to be looked at. More of them wait for the next time.
 const MAX_WAITING: usize = 4096;
 
 /// How far it has come.
@@ -64,6 +64,8 @@ pub(super) struct Resync {
     stage: Stage,
     asked: Vec<(RequestId, Ask)>,
     waiting: VecDeque<(String, u8)>,
+    /// A channel was given up on, or there was no room for it.
+    lost_some: bool,
     retry_at: Option<Instant>,
     failures: u32,
     /// Callers who were taken on before the event of their coming, which may still be under way.
@@ -102,6 +104,11 @@ impl Resync {
         self.unannounced.remove(channel);
     }
 
+    /// Whether a channel was lost sight of since this was last asked.
+    pub(super) fn has_lost_some(&mut self) -> bool {
+        core::mem::take(&mut self.lost_some)
+    }
+
     /// When something is to be asked again.
     pub(super) fn deadline(&self) -> Option<(Instant, Wake)> {
         Some((self.retry_at?, Wake::Resync))
@@ -130,10 +137,10 @@ impl Resync {
         let wait = (FIRST_RETRY * (1 << self.failures.min(8))).min(LAST_RETRY);
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + wait);
-        if let Ask::Look(channel, tries) = ask
-            && tries < MAX_TRIES
-        {
-            self.waiting.push_back((channel, tries));
+        match ask {
+            Ask::Look(channel, tries) if tries < MAX_TRIES => self.waiting.push_back((channel, tries)),
+            Ask::Look(..) => self.lost_some = true,
+            Ask::Info | Ask::Application | Ask::Bridges => {}
         }
         wait
     }
@@ -257,10 +264,11 @@ impl Switchboard {
             match ResourceId::parse(channel) {
                 Some(id) if self.owner(id).is_none() => self.found(Orphan::Channel(id), out),
                 Some(_) => {}
-                None if self.resync.waiting.len() < MAX_WAITING && !self.knows(channel) => {
+                None if self.knows(channel) => {}
+                None if self.resync.waiting.len() < MAX_WAITING => {
                     self.resync.waiting.push_back(((*channel).to_owned(), 0));
                 }
-                None => {}
+                None => self.resync.lost_some = true,
             }
         }
         self.resync.stage = Stage::Bridges;
