@@ -322,3 +322,28 @@ fn a_caller_whom_asterisk_does_not_show_for_long_is_looked_for_again() {
     desk.gives(Input::AriReply { id, status: 503, body: b"" });
     desk.time_comes_for(ASK_INFO);
 }
+
+#[test]
+fn a_process_that_stops_while_it_looks_who_waits_sends_them_on_first() {
+    let mut desk = Desk::new();
+    comes_up(&mut desk, "1", &["17.1"], "[]");
+    let draining = Upkeep::Draining { calls: 0, within: SwitchboardSettings::default().drain };
+    let look = desk.request_of("GET /channels/17.1");
+    assert_eq!(desk.gives(Input::Drain), [told(Observation::Upkeep(draining))]);
+    let shown = caller("17.1");
+    let refused = told(Observation::CallRefused(Refusal::Stopping));
+    assert_eq!(
+        desk.gives(Input::AriReply { id: look, status: 200, body: shown.as_bytes() }),
+        [refused, status("17.1", "refused_stopping"), settled(0, 1, 0)]
+    );
+    desk.replies(204);
+    assert_eq!(desk.replies(204), ["Finish"]);
+}
+
+#[test]
+fn but_it_does_not_wait_for_an_asterisk_that_shows_nothing() {
+    let mut desk = Desk::new();
+    desk.gives(Input::AriUp);
+    desk.gives(Input::Drain);
+    assert_eq!(desk.replies(503).last().map(String::as_str), Some("Finish"));
+}

@@ -467,7 +467,8 @@ impl Switchboard {
 
     fn finish_if_done(&mut self, now: Instant, timer: bool, out: &mut Actions) {
         let is_late = matches!(self.stop, Stop::Ending { until } if timer && until <= now);
-        let is_clear = self.calls.is_empty() && self.orphans.is_idle();
+        // Whoever is found waiting yet has to be sent on.
+        let is_clear = self.calls.is_empty() && self.orphans.is_idle() && self.resync.is_idle();
         if is_late && !is_clear {
             out.observe(Observation::Upkeep(Upkeep::GaveUp { calls: self.calls.len() }));
         }

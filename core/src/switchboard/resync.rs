@@ -104,6 +104,11 @@ impl Resync {
         self.unannounced.remove(channel);
     }
 
+    /// Whether nothing is to be learned now: nothing is asked, or Asterisk gave no answer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.stage == Stage::Rest || self.failures > 0
+    }
+
     /// Whether a channel was lost sight of since this was last asked.
     pub(super) fn has_lost_some(&mut self) -> bool {
         core::mem::take(&mut self.lost_some)
