@@ -278,6 +278,7 @@ fn a_call_that_began_on_the_new_asterisk_outlives_a_second_loss_of_the_socket() 
         [
             &told(Observation::Upkeep(Upkeep::AsteriskRestarted { calls: 1 })),
             "StopCall { call: CallId(1), reason: AsteriskRestarted }",
+            "ToAll(Up)",
             ASK_APPLICATION
         ],
         "the caller of the second call is there and would wait for nobody"
