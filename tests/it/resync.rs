@@ -6,7 +6,7 @@ use ari_bridge_core::call::IoFault;
 use ari_bridge_core::id::CallId;
 use ari_bridge_core::observe::{Observation, Refusal, Upkeep};
 use ari_bridge_core::settings::SwitchboardSettings;
-use ari_bridge_core::switchboard::Input;
+use ari_bridge_core::switchboard::{Input, Wake};
 use ari_bridge_core::time::Duration;
 
 /// A channel as `GET /channels/{id}` shows it.
@@ -347,4 +347,25 @@ fn but_it_does_not_wait_for_an_asterisk_that_shows_nothing() {
     desk.gives(Input::AriUp);
     desk.gives(Input::Drain);
     assert_eq!(desk.replies(503).last().map(String::as_str), Some("Finish"));
+}
+
+#[test]
+fn a_caller_who_may_have_come_back_unnoticed_is_looked_for_when_the_call_is_over() {
+    for has_left in [false, true] {
+        let mut desk = Desk::new();
+        comes_up(&mut desk, "1", &[], "[]");
+        desk.rings("17.1");
+        // The call lets its caller go, who is back before events flow again; it has yet to remove what it made.
+        desk.gives(Input::AriDown { http_status: None, fault: Some(IoFault::Reset) });
+        assert_eq!(comes_up(&mut desk, "1", &["17.1"], "[]"), [settled(1, 0, 0)]);
+        if has_left {
+            desk.gives(Input::Ari(br#"{"type":"StasisEnd","channel":{"id":"17.1"}}"#));
+        }
+        desk.ends(1);
+        let is_due = desk.next.deadline.is_some_and(|(_, wake)| wake == Wake::Resync);
+        assert_eq!(is_due, !has_left, "{:?}", desk.next);
+        if is_due {
+            assert_eq!(desk.time_comes(), [ASK_INFO]);
+        }
+    }
 }

@@ -40,6 +40,10 @@ const CLEAR_WITHIN: Duration = Duration::from_secs(5);
 /// After how long it is looked for what was given up on: what a clean-up has left, who could not be looked at.
 const SWEEP_AFTER: Duration = Duration::from_secs(60);
 
+/// After how long it is looked for a caller who may have come back while events were away: one who was let go has
+/// left by then.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
+
 /// One process's view of Asterisk.
 #[derive(Debug)]
 pub struct Switchboard {
@@ -141,6 +145,9 @@ impl Switchboard {
             let is_timer = matches!(input, Input::Timer);
             self.take(now, input, out);
             self.orphans.let_go(now, is_timer, &self.settings.fallback, &mut self.ids, out);
+            while let Some(caller) = self.orphans.next_let_go() {
+                self.nobody_sees_to(now, &caller);
+            }
             if self.orphans.has_lost_some() | self.resync.has_lost_some() {
                 self.sweep_at.get_or_insert(now + SWEEP_AFTER);
             }
@@ -422,7 +429,16 @@ impl Switchboard {
             // The caller may have come back meanwhile, into a call of its own.
             if self.by_channel.get(&known.channel) == Some(&call) {
                 self.by_channel.remove(&known.channel);
+                self.nobody_sees_to(now, &known.channel);
             }
+        }
+    }
+
+    /// A call or a refusal is over, and its caller should be gone.
+    fn nobody_sees_to(&mut self, now: Instant, channel: &str) {
+        if self.resync.may_be_there(channel) {
+            let at = now + LOOK_AFTER;
+            self.sweep_at = Some(self.sweep_at.map_or(at, |sweep_at| sweep_at.min(at)));
         }
     }
 

@@ -27,6 +27,8 @@ pub(super) enum Orphan {
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
     list: Vec<Entry>,
+    /// Callers who were let go of since this was last asked.
+    let_go: Vec<String>,
     /// Something was given up on, or there was no room for it.
     lost_some: bool,
 }
@@ -141,7 +143,16 @@ impl Orphans {
             out.push(Action::Ari { id, method, path, timeout });
         }
         self.lost_some |= self.list.iter().any(|entry| entry.holding.is_abandoned());
-        self.list.retain(|entry| !entry.holding.is_settled());
+        let settled = self.list.extract_if(.., |entry| entry.holding.is_settled());
+        self.let_go.extend(settled.filter_map(|entry| match entry.what {
+            Orphan::Caller(channel) => Some(channel),
+            Orphan::Channel(_) | Orphan::Bridge(_) => None,
+        }));
+    }
+
+    /// A caller who was let go of, as long as there is one who was not asked for.
+    pub(super) fn next_let_go(&mut self) -> Option<String> {
+        self.let_go.pop()
     }
 
     pub(super) fn reply(&mut self, now: Instant, id: RequestId, status: u16) {

@@ -70,6 +70,9 @@ pub(super) struct Resync {
     failures: u32,
     /// Callers who were taken on before the event of their coming, which may still be under way.
     unannounced: BTreeSet<String>,
+    /// Channels that were listed and that somebody saw to. While events were away, each may have been let go and have
+    /// come back, so that nobody sees to it when that is over.
+    seen_to: BTreeSet<String>,
     /// What there is to tell in the end.
     kept: usize,
     callers: usize,
@@ -96,6 +99,13 @@ impl Resync {
     pub(super) fn is_told_of(&mut self, channel: &str) {
         self.asked.retain(|(_, ask)| !matches!(ask, Ask::Look(of, _) if of == channel));
         self.waiting.retain(|(of, _)| of != channel);
+        self.seen_to.remove(channel);
+    }
+
+    /// Nobody sees to this channel any more. Whether it may be there all the same, because no event has told of its
+    /// leaving.
+    pub(super) fn may_be_there(&mut self, channel: &str) -> bool {
+        self.seen_to.remove(channel)
     }
 
     /// A channel has left.
@@ -269,7 +279,7 @@ impl Switchboard {
             match ResourceId::parse(channel) {
                 Some(id) if self.owner(id).is_none() => self.found(Orphan::Channel(id), out),
                 Some(_) => {}
-                None if self.knows(channel) => {}
+                None if self.knows(channel) => drop(self.resync.seen_to.insert((*channel).to_owned())),
                 None if self.resync.waiting.len() < MAX_WAITING => {
                     self.resync.waiting.push_back(((*channel).to_owned(), 0));
                 }
