@@ -1,7 +1,7 @@
 //! What the switchboard does when the event socket comes up: it asks Asterisk what there is, removes what nobody owns
 //! and takes on who waits.
 
-use crate::desk::{Desk, ENDED, status, told};
+use crate::desk::{Desk, ENDED, start, status, told};
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::id::CallId;
 use ari_bridge_core::observe::{Observation, Refusal, Upkeep};
@@ -367,5 +367,22 @@ fn a_caller_who_may_have_come_back_unnoticed_is_looked_for_when_the_call_is_over
         if is_due {
             assert_eq!(desk.time_comes(), [ASK_INFO]);
         }
+    }
+}
+
+#[test]
+fn who_took_the_place_of_a_caller_in_a_call_that_was_over_is_looked_for() {
+    for has_left in [false, true] {
+        let mut desk = Desk::new();
+        comes_up(&mut desk, "1", &[], "[]");
+        desk.rings("17.1");
+        let transfer = start("18.1", "PJSIP/trunk-2", r#","replace_channel":{"id":"17.1"}"#);
+        assert!(desk.gives(Input::Ari(&transfer))[0].starts_with("to call 1: "));
+        if has_left {
+            desk.gives(Input::Ari(br#"{"type":"StasisEnd","channel":{"id":"18.1"}}"#));
+        }
+        desk.ends(1);
+        let is_due = desk.next.deadline.is_some_and(|(_, wake)| wake == Wake::Resync);
+        assert_eq!(is_due, !has_left, "{:?}", desk.next);
     }
 }

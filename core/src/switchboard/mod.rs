@@ -305,6 +305,7 @@ impl Switchboard {
         } else if let Some(&call) = event.replaces.as_ref().and_then(|old| self.by_channel.get(&*old.id)) {
             // An attended transfer: the new channel takes the caller's place in the call.
             self.register(call, channel);
+            self.resync.is_given_away(&channel.id);
             hand_over(call, bytes, out);
         } else if channel.is_media() || channel.id.is_empty() {
             out.observe(Observation::NotACaller);

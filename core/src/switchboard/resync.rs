@@ -70,8 +70,8 @@ pub(super) struct Resync {
     failures: u32,
     /// Callers who were taken on before the event of their coming, which may still be under way.
     unannounced: BTreeSet<String>,
-    /// Channels that were listed and that somebody saw to. While events were away, each may have been let go and have
-    /// come back, so that nobody sees to it when that is over.
+    /// Channels that were listed and that somebody saw to: while events were away, each may have been let go and have
+    /// come back. And those that took the place of a caller. When that is over, nobody may see to them.
     seen_to: BTreeSet<String>,
     /// What there is to tell in the end.
     kept: usize,
@@ -100,6 +100,11 @@ impl Resync {
         self.asked.retain(|(_, ask)| !matches!(ask, Ask::Look(of, _) if of == channel));
         self.waiting.retain(|(of, _)| of != channel);
         self.seen_to.remove(channel);
+    }
+
+    /// A call was told that this channel is its caller now; it may be over already, and not have heard it.
+    pub(super) fn is_given_away(&mut self, channel: &str) {
+        self.seen_to.insert(channel.to_owned());
     }
 
     /// Nobody sees to this channel any more. Whether it may be there all the same, because no event has told of its
