@@ -386,3 +386,15 @@ fn who_took_the_place_of_a_caller_in_a_call_that_was_over_is_looked_for() {
         assert_eq!(is_due, !has_left, "{:?}", desk.next);
     }
 }
+
+#[test]
+fn who_is_taken_on_before_the_event_of_a_transfer_comes_has_one_call_then() {
+    let mut desk = Desk::new();
+    comes_up(&mut desk, "1", &["18.1"], "[]");
+    desk.replies_with(200, &caller("18.1"));
+    desk.rings("17.1");
+    let transfer = start("18.1", "PJSIP/trunk-1", r#","replace_channel":{"id":"17.1"}"#);
+    let gave = desk.gives(Input::Ari(&transfer));
+    assert_eq!(gave[0], "StopCall { call: CallId(1), reason: CallerLeft }");
+    assert!(gave[1].starts_with("to call 2: "), "{gave:?}");
+}

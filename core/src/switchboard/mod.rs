@@ -304,6 +304,10 @@ impl Switchboard {
             }
         } else if let Some(&call) = event.replaces.as_ref().and_then(|old| self.by_channel.get(&*old.id)) {
             // An attended transfer: the new channel takes the caller's place in the call.
+            if let Some(&other) = self.by_channel.get(&*channel.id).filter(|other| **other != call) {
+                // It was taken for a caller of its own before this came.
+                out.push(Action::StopCall { call: other, reason: StopReason::CallerLeft });
+            }
             self.register(call, channel);
             self.resync.is_given_away(&channel.id);
             hand_over(call, bytes, out);
