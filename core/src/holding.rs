@@ -127,6 +127,13 @@ impl Holding {
         self.seen_since = self.in_flight;
     }
 
+    /// It has come anew: what was tried in vain before says nothing of this time.
+    pub(crate) fn came_anew(&mut self) {
+        self.seen();
+        self.tries = 0;
+        self.retry_at = None;
+    }
+
     /// An event shows that it is gone.
     pub(crate) const fn gone(&mut self) {
         self.there = There::No;

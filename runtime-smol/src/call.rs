@@ -79,6 +79,8 @@ pub(crate) struct Driver {
     switchboard: Post<Notice>,
     post: Post<Letter>,
     mailbox: Mailbox<Letter>,
+    /// What the switchboard has told last of the event socket. A call begins while it is open.
+    events_flow: bool,
     machine: Machine,
     recording: Recording,
     alarm: Alarm,
@@ -111,6 +113,7 @@ impl Driver {
             switchboard,
             post,
             mailbox,
+            events_flow: true,
             machine: Machine { call, clock, out, next },
             alarm: Alarm::new(),
             legs: Vec::new(),
@@ -189,7 +192,10 @@ impl Driver {
             // Lost events are what a gap in the event socket is, and the machine knows what to do about that.
             if self.mailbox.take_overflow() {
                 tracing::warn!("more ARI events wait for this call than it may hold; some were dropped");
-                self.echoes.extend([Echo::AriLink(LinkState::Down), Echo::AriLink(LinkState::Up)]);
+                self.echoes.push_back(Echo::AriLink(LinkState::Down));
+                if self.events_flow {
+                    self.echoes.push_back(Echo::AriLink(LinkState::Up));
+                }
             }
             return false;
         };
@@ -199,7 +205,10 @@ impl Driver {
             Letter::Reply(id, Err(fault)) => Input::AriFailed { id: *id, fault: *fault },
             Letter::Tool(id, Ok((status, body))) => Input::ToolReply { id: *id, status: *status, body },
             Letter::Tool(id, Err(fault)) => Input::ToolFailed { id: *id, fault: *fault },
-            Letter::AriLink(state) => Input::AriLink(*state),
+            Letter::AriLink(state) => {
+                self.events_flow = *state == LinkState::Up;
+                Input::AriLink(*state)
+            }
             Letter::Stop(reason) => Input::Stop(*reason),
         });
         self.perform();

@@ -146,6 +146,22 @@ fn a_refused_caller_who_is_back_before_the_reply_is_sent_on_again() {
 }
 
 #[test]
+fn a_refused_caller_who_comes_anew_does_not_wait_for_the_retries_of_the_first_time() {
+    let mut desk = Desk::with(&SwitchboardSettings { max_calls: Some(0), ..SwitchboardSettings::default() });
+    desk.rings("17.1");
+    desk.replies(204);
+    for _ in 0..5 {
+        let id = desk.last_request();
+        desk.gives(Input::AriFailed { id, fault: IoFault::TimedOut });
+        desk.time_comes_for("POST /channels/17.1/continue");
+    }
+    let id = desk.last_request();
+    desk.gives(Input::AriFailed { id, fault: IoFault::TimedOut });
+    assert!(desk.rings("17.1").contains(&status("17.1", "refused_too_many_calls")));
+    assert_eq!(desk.replies(204), ["POST /channels/17.1/continue"]);
+}
+
+#[test]
 fn a_refused_caller_goes_on_also_if_the_dialplan_cannot_be_told_why() {
     for refused in [true, false] {
         let mut desk =

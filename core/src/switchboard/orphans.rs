@@ -75,7 +75,7 @@ impl Orphans {
 
     fn take_in(&mut self, what: Orphan, connection: u32, status: Option<&'static str>) {
         if let Some(known) = self.list.iter_mut().find(|entry| entry.what == what) {
-            known.holding.seen();
+            known.holding.came_anew();
             (known.connection, known.status) = (connection, status);
         } else {
             self.adopt(what, connection, status, Holding::present());
