@@ -7,7 +7,7 @@ use proptest::prelude::*;
 proptest! {
     // `PROPTEST_CASES=200000` makes a long run of it.
     #![proptest_config(ProptestConfig {
-        cases: ProptestConfig::default().cases.max(2_000),
+        cases: ProptestConfig::default().cases.max(1_200),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -31,7 +31,7 @@ fn the_arbitrary_calls_reach_what_they_are_to_test() {
     let mut answered = 0;
     let mut packets = 0;
     let mut ends = std::collections::BTreeMap::<&str, usize>::new();
-    for _ in 0..3_000 {
+    for _ in 0..2_000 {
         let bytes: Vec<u8> = (0..1200).map(|_| rng.next_u32() as u8).collect();
         let report = world::run(&bytes);
         answered += usize::from(report.outcome.answered);
