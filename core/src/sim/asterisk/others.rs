@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 impl World {
     /// An attended transfer, done by the telephone of `caller`: another channel takes its place in its bridge.
     /// `StasisStart` names whose place it is, and `StasisEnd` of the old channel comes last. The new one is
-    /// in the application without arguments, because no dialplan has given any (read in Asterisk's source).
+    /// in the application without arguments, because no dialplan has given any (not measured).
     pub(super) fn replace(&mut self, caller: u64, by: u64, number: &str) {
         let Some(old) = self.callers.get(&caller).and_then(|id| self.channels.get(id)) else { return };
         let (Some(bridge), Some(app)) = (old.bridge.clone(), old.app.clone()) else { return };
