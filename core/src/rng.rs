@@ -1,5 +1,7 @@
 //! One small seeded generator, so that every choice that looks random can be made again.
 
+use crate::time::Duration;
+
 /// SplitMix64 (Steele, Lea, Flood 2014): 64 bits of state, full period, good enough for identifiers, first
 /// sequence numbers and the jitter of a retry. Not for secrets.
 #[derive(Clone, Debug)]
@@ -34,6 +36,11 @@ impl Rng {
     /// A number below `bound`, or 0 if `bound` is 0. The bias (below `bound / 2^32`) does not matter here.
     pub const fn below(&mut self, bound: u32) -> u32 {
         ((self.next_u32() as u64 * bound as u64) >> 32) as u32
+    }
+
+    /// A wait between half of `longest` and all of it, so that many who wait do not come back at the same moment.
+    pub(crate) fn jittered(&mut self, longest: Duration) -> Duration {
+        longest / 2 + (longest / 2) * self.below(1024) / 1024
     }
 }
 

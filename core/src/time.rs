@@ -7,6 +7,11 @@ use core::fmt;
 use core::ops::{Add, Sub};
 pub use core::time::Duration;
 
+/// A wait that begins with `first`, doubles with each failure, at most eight times, and is never longer than `longest`.
+pub(crate) fn growing(first: Duration, failures: u32, longest: Duration) -> Duration {
+    (first * (1 << failures.min(8))).min(longest)
+}
+
 /// A point in time: nanoseconds since the machine (a call, a switchboard, a simulated peer) was made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(u64);

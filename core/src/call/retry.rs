@@ -1,7 +1,7 @@
 //! When a Realtime session is tried to be opened again, and when that is given up.
 
 use crate::rng::Rng;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, growing};
 
 /// The longest wait before the first attempt: many calls lose their sessions in the same moment, and do not come back
 /// in the same one.
@@ -31,10 +31,9 @@ impl Retry {
     pub(super) fn plan(&mut self, now: Instant, retry_after: Option<Duration>) -> Duration {
         let longest = match self.attempts {
             0 => FIRST_WAIT,
-            n => (SECOND_WAIT * (1 << (n - 1).min(8))).min(LONGEST_WAIT),
+            n => growing(SECOND_WAIT, n - 1, LONGEST_WAIT),
         };
-        let wait = longest / 2 + (longest / 2) * self.rng.below(1024) / 1024;
-        let wait = wait.max(retry_after.unwrap_or_default());
+        let wait = self.rng.jittered(longest).max(retry_after.unwrap_or_default());
         self.attempts = self.attempts.saturating_add(1);
         self.at = Some(now + wait);
         wait

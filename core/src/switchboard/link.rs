@@ -3,7 +3,7 @@
 
 use super::io::Wake;
 use crate::rng::Rng;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, growing};
 
 /// The wait before the event socket is opened again; it doubles with each failure.
 const FIRST_RECONNECT: Duration = Duration::from_millis(250);
@@ -84,9 +84,8 @@ impl Link {
             State::Up { since, .. } if now.since(since) >= STABLE_AFTER => self.failures = 0,
             State::Up { .. } | State::Opening | State::Down { .. } => {}
         }
-        let longest = (FIRST_RECONNECT * (1 << self.failures.min(8))).min(LAST_RECONNECT);
-        // Between half of it and all of it, so that many bridges do not come back at the same moment.
-        let retry_in = longest / 2 + (longest / 2) * rng.below(1024) / 1024;
+        // With jitter, so that many bridges do not come back at the same moment.
+        let retry_in = rng.jittered(growing(FIRST_RECONNECT, self.failures, LAST_RECONNECT));
         self.failures = self.failures.saturating_add(1);
         self.state = State::Down { retry_at: now + retry_in };
         Some(retry_in)

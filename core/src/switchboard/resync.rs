@@ -16,7 +16,7 @@ use crate::call::line::REPLY_WITHIN;
 use crate::call::{Entry, IoFault, LinkState, StopReason};
 use crate::id::{RequestId, ResourceId};
 use crate::observe::{Observation, Refusal};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, growing};
 use std::collections::{BTreeSet, VecDeque};
 
 /// The wait before a request that failed is repeated; it doubles with each failure.
@@ -154,7 +154,7 @@ impl Resync {
 
     /// The answer was of no use: the question is put again after a wait, which is returned.
     fn again(&mut self, now: Instant, ask: Ask) -> Duration {
-        let wait = (FIRST_RETRY * (1 << self.failures.min(8))).min(LAST_RETRY);
+        let wait = growing(FIRST_RETRY, self.failures, LAST_RETRY);
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + wait);
         match ask {
