@@ -26,8 +26,6 @@ pub(crate) enum Mode {
     Pass,
     /// All connections are closed, and new ones at once.
     Cut,
-    /// Event sockets are closed, and new ones at once; other requests pass.
-    EventsCut,
     /// Nothing passes and nobody is told: connections stay open, and what comes on them is swallowed. Those that have
     /// seen this never recover, as when a firewall has forgotten them.
     HalfOpen,
@@ -61,7 +59,6 @@ struct Connection {
     client: TcpStream,
     /// `None` if the connection was opened while nothing passed.
     server: Option<TcpStream>,
-    is_events: AtomicBool,
     is_deaf: AtomicBool,
     is_over: AtomicBool,
 }
@@ -116,12 +113,10 @@ impl Proxy {
         let mut state = self.shared.state();
         state.mode = mode;
         for connection in &state.connections {
-            let is_events = connection.is_events.load(Ordering::Acquire);
             match mode {
                 Mode::Cut => connection.close(),
-                Mode::EventsCut if is_events => connection.close(),
                 Mode::HalfOpen => connection.is_deaf.store(true, Ordering::Release),
-                Mode::Pass | Mode::EventsCut => {}
+                Mode::Pass => {}
             }
         }
     }
@@ -175,7 +170,7 @@ impl Shared {
         let server = match state.mode {
             Mode::Cut => return,
             Mode::HalfOpen => None,
-            Mode::Pass | Mode::EventsCut => match TcpStream::connect(target) {
+            Mode::Pass => match TcpStream::connect(target) {
                 Ok(server) => Some(server),
                 Err(_) => return,
             },
@@ -188,7 +183,6 @@ impl Shared {
         let connection = Arc::new(Connection {
             client,
             server,
-            is_events: AtomicBool::new(false),
             is_deaf: AtomicBool::new(is_deaf),
             is_over: AtomicBool::new(false),
         });
@@ -211,10 +205,7 @@ impl Shared {
         let mut was_held = false;
         while let Some(request) = request(&mut reader)? {
             let is_events = request.starts_with(EVENTS.as_bytes());
-            if is_events {
-                connection.is_events.store(true, Ordering::Release);
-            }
-            was_held = self.admit(&request, is_events, connection);
+            was_held = self.admit(&request, is_events);
             if connection.is_over.load(Ordering::Acquire) {
                 return Ok(());
             }
@@ -247,14 +238,9 @@ impl Shared {
     }
 
     /// Counts a request, and waits while it is held; whether it was.
-    fn admit(&self, request: &[u8], is_events: bool, connection: &Connection) -> bool {
+    fn admit(&self, request: &[u8], is_events: bool) -> bool {
         let mut state = self.state();
-        if is_events {
-            state.events += 1;
-            if state.mode == Mode::EventsCut {
-                connection.close();
-            }
-        }
+        state.events += usize::from(is_events);
         let held = |state: &State| {
             state.held.as_ref().is_some_and(|beginning| request.starts_with(beginning.as_bytes()))
         };
