@@ -22,14 +22,14 @@ pub(crate) struct Bridge {
 impl Bridge {
     /// Starts the program with this file of settings, and with `set` in its environment.
     pub(crate) fn start(env_file: &Path, set: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ari-bridge"))
-            .arg("--env-file")
-            .arg(env_file)
-            .env_clear()
-            .envs(set.iter().copied())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut program = Command::new(env!("CARGO_BIN_EXE_ari-bridge"));
+        program.arg("--env-file").arg(env_file);
+        Self::spawn(program, set)
+    }
+
+    /// Starts a program that is a bridge, with nothing but `set` in its environment.
+    pub(crate) fn spawn(mut program: Command, set: &[(&str, &str)]) -> Self {
+        let mut child = program.env_clear().envs(set.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
         let (tell, log) = channel();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         std::thread::spawn(move || {
