@@ -4,7 +4,7 @@
 //! ```sh
 //! cargo test --release -p ari-bridge-smol --test leaks -- --ignored --nocapture
 //! ```
-
+//!
 //! How much of its memory a process uses cannot be seen from outside: what was freed stays with the allocator, and a
 //! leak of a kilobyte per call disappears in it for a thousand calls. So the bridge is this program once more, whose
 //! allocator counts.
@@ -22,7 +22,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ari_bridge_core::config::Config;
-
 use ari_bridge_core::sim::asterisk::{CallerState, Settings};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime;
@@ -82,7 +81,6 @@ fn serve(settings: &Path, in_use: PathBuf) {
         }
     });
     let variables = dotenvy::from_path_iter(settings).unwrap().map(Result::unwrap);
-    let variables = variables.chain(std::env::vars().filter(|(name, _)| name == "OPENAI_API_KEY"));
     let config = Config::from_variables(variables).unwrap_or_else(|faults| panic!("{faults}"));
     ari_bridge_smol::run(config, || Err("they are not read again".to_owned())).unwrap();
 }
@@ -168,19 +166,19 @@ fn a_thousand_short_calls_leave_the_process_as_it_was() {
     let realtime = serve_realtime(realtime::Settings::default(), parrot).unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let admin = port.to_string();
+    let key = realtime::Settings::default().key;
     let set = [
+        ("OPENAI_API_KEY", &*key),
         ("ADMIN_BIND", &*admin),
         ("ANSWER_WITHIN_MS", "20000"),
         ("RTP_PORT_START", "34000"),
         ("RTP_PORT_END", "34199"),
     ];
     let env = scratch.settings(&asterisk.url(), &realtime.url(), &set);
-    let key = realtime::Settings::default().key;
     let in_use = scratch.path("in-use");
     let mut program = Command::new(std::env::current_exe().unwrap());
     program.args(["--ignored", "--exact", "a_thousand_short_calls_leave_the_process_as_it_was"]);
-    let told =
-        [("OPENAI_API_KEY", &*key), (SETTINGS, env.to_str().unwrap()), (IN_USE, in_use.to_str().unwrap())];
+    let told = [(SETTINGS, env.to_str().unwrap()), (IN_USE, in_use.to_str().unwrap())];
     let mut bridge = Bridge::spawn(program, &told);
     let give_up = Instant::now() + PATIENCE;
     while TcpStream::connect(&admin).is_err() || gauge(&admin, "ari_bridge_ari_connected") == 0 {
