@@ -1,79 +1,46 @@
 //! The listener of `/metrics`, `/healthz` and `/readyz`.
 
-use ari_bridge_core::http::{self, Parse};
-use smol::Async;
+use ari_bridge_host::Shared;
+use ari_bridge_host::admin::{AFTER_ERROR, Exchange, MAX_CONNECTIONS, REQUEST_TIMEOUT};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::{Async, Timer};
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use crate::shared::Shared;
-
-/// How many connections are served at once; further ones are closed.
-const MAX_CONNECTIONS: usize = 32;
-
-/// How long a request and its answer may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long the listener rests after an error, such as no file descriptor being free.
-const AFTER_ERROR: Duration = Duration::from_millis(100);
-
-pub(crate) fn bind(address: SocketAddr) -> io::Result<Async<TcpListener>> {
-    Async::<TcpListener>::bind(address)
-}
+use crate::tasks::{Tasks, within};
 
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: Async<TcpListener>, shared: Arc<Shared>) {
-    let open = Arc::new(AtomicUsize::new(0));
+pub(crate) async fn serve(listener: Async<TcpListener>, tasks: Tasks) {
+    // One strong reference for each connection that is open, and this one.
+    let open = Arc::new(());
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            smol::Timer::after(AFTER_ERROR).await;
+            Timer::after(AFTER_ERROR).await;
             continue;
         };
-        if open.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
+        if Arc::strong_count(&open) > MAX_CONNECTIONS {
             continue;
         }
-        open.fetch_add(1, Ordering::Relaxed);
-        let (open, shared_for_task) = (open.clone(), shared.clone());
-        let task = async move {
+        let (open, its_tasks) = (open.clone(), tasks.clone());
+        tasks.spawn(async move {
             // A peer that goes away or is too slow is not worth a line.
-            let _ = converse(stream, &shared_for_task).await;
-            open.fetch_sub(1, Ordering::Relaxed);
-        };
-        shared.spawn(task);
+            let _ = within(REQUEST_TIMEOUT, converse(stream, its_tasks.shared())).await;
+            drop(open);
+        });
     }
 }
 
 async fn converse(mut stream: Async<TcpStream>, shared: &Shared) -> io::Result<()> {
-    let exchange = async {
-        let answer = answer(&mut stream, shared).await?;
-        stream.write_all(&answer).await
-    };
-    let late = async {
-        smol::Timer::after(REQUEST_TIMEOUT).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    smol::future::or(exchange, late).await
-}
-
-/// Reads one request; what it is answered says that the connection is closed afterwards.
-async fn answer(stream: &mut Async<TcpStream>, shared: &Shared) -> io::Result<Vec<u8>> {
-    let (mut received, mut chunk) = (Vec::new(), [0; 1024]);
+    let (mut exchange, mut chunk) = (Exchange::default(), [0; 1024]);
     loop {
-        match http::parse(&received) {
-            Parse::Incomplete => {}
-            Parse::Request { request, .. } => return Ok(shared.respond(request.method, request.target)),
-            Parse::Bad(why) => {
-                let mut answer = Vec::new();
-                http::write_response(400, "text/plain", why.as_bytes(), false, &mut answer);
-                return Ok(answer);
-            }
+        let n = stream.read(&mut chunk).await?;
+        let received = chunk.get(..n).unwrap_or_default();
+        if let Some(answer) = exchange.take(received, shared) {
+            return stream.write_all(&answer).await;
         }
-        match stream.read(&mut chunk).await? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            n => received.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+        if n == 0 {
+            return Ok(());
         }
     }
 }

@@ -3,86 +3,34 @@
 //! It answers four questions and no others: which inputs are ready, what time it is, how an action is performed,
 //! how to sleep until a deadline. What a message says is the machine's business.
 
-use ari_bridge_core::call::{
-    Action, Actions, Call, Input, IoFault, LinkState, Next, Outcome, Start, StopReason,
-};
-use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId, ToolId};
-use ari_bridge_core::rtp::MAX_DATAGRAM_BYTES;
-use ari_bridge_core::settings::{MediaPlan, Transport};
+use ari_bridge_core::call::{Input, IoFault, Outcome};
+use ari_bridge_core::id::{LegId, LinkId};
+use ari_bridge_host::call::{Desk, Errand, Inbox, Machine, Opening};
+use ari_bridge_host::link::{Link, LinkEvent};
+use ari_bridge_host::media::{Datagram, datagram};
+use smol::Timer;
 use std::collections::VecDeque;
-use std::mem;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::clock::{Alarm, Clock};
-use crate::leg::{Datagram, Leg};
-use crate::link::{Link, LinkEvent};
-use crate::mailbox::{Mailbox, Post};
+use crate::alarm::Alarm;
+use crate::leg::Leg;
+use crate::net;
 use crate::ready::Source;
-use crate::record::Recording;
-use crate::requests::{Reply, Request};
-use crate::shared::Shared;
-use crate::switchboard::Notice;
-use crate::terms::Terms;
-use crate::tool::{ToolAnswer, ToolCall};
+use crate::tasks::Tasks;
 
 /// How many turns a call takes before other calls get theirs. In a turn each source gives one input at most.
 const TURNS_PER_WAKE_UP: usize = 64;
 
-/// What the switchboard and the request threads tell a call.
-pub(crate) enum Letter {
-    /// An ARI event.
-    Event(Vec<u8>),
-    /// The answer to a request.
-    Reply(RequestId, Reply),
-    /// What came of a function that the model called.
-    Tool(ToolId, Reply),
-    /// Events flow, or not.
-    AriLink(LinkState),
-    /// The call must end.
-    Stop(StopReason),
-}
-
 /// What performing an action brought about at once; the machine hears of it in its next step.
-enum Echo {
-    MediaUp(LegId, SocketAddr),
-    MediaDown(LegId, IoFault),
-    AriLink(LinkState),
-}
-
-/// The machine with what every step needs.
-struct Machine {
-    call: Call,
-    clock: Clock,
-    out: Actions,
-    next: Next,
-}
-
-impl Machine {
-    fn step(&mut self, input: Input<'_>) {
-        self.out.clear();
-        let now = self.clock.tick();
-        self.next = self.call.step(now, input, &mut self.out);
-    }
-
-    fn is_due(&self) -> bool {
-        self.next.deadline.is_some_and(|(at, _)| self.clock.is_due(at))
-    }
-}
+type Echo = (LegId, Result<SocketAddr, IoFault>);
 
 /// A call and its sockets. Dropping it closes them and gives the ports back.
 pub(crate) struct Driver {
-    id: CallId,
-    shared: Arc<Shared>,
-    terms: Arc<Terms>,
-    switchboard: Post<Notice>,
-    post: Post<Letter>,
-    mailbox: Mailbox<Letter>,
-    /// What the switchboard has told last of the event socket. A call begins while it is open.
-    events_flow: bool,
     machine: Machine,
-    recording: Recording,
+    inbox: Inbox,
+    desk: Desk,
+    tasks: Tasks,
     alarm: Alarm,
     legs: Vec<Leg>,
     links: Vec<Link>,
@@ -90,39 +38,24 @@ pub(crate) struct Driver {
     media_source: Source,
     link_source: Source,
     datagram: Datagram,
-    outcome: Option<Outcome>,
 }
 
 impl Driver {
     /// Makes the call. Its first actions are performed at the first poll.
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        terms: Arc<Terms>,
-        start: Start<'_>,
-        switchboard: Post<Notice>,
-        post: Post<Letter>,
-        mailbox: Mailbox<Letter>,
-    ) -> Self {
-        let (mut clock, mut out) = (Clock::start(), Actions::new());
-        let (call, next) = Call::new(&terms.call, start, clock.tick(), &mut out);
+    pub(crate) fn new(opening: Opening, tasks: Tasks) -> Self {
+        let (machine, inbox, desk) = opening.begin();
         Self {
-            id: start.ids.call,
-            recording: Recording::new(&shared, &start),
-            shared,
-            terms,
-            switchboard,
-            post,
-            mailbox,
-            events_flow: true,
-            machine: Machine { call, clock, out, next },
+            machine,
+            inbox,
+            desk,
+            tasks,
             alarm: Alarm::new(),
             legs: Vec::new(),
             links: Vec::new(),
             echoes: VecDeque::new(),
             media_source: Source::new(),
             link_source: Source::new(),
-            datagram: Box::new([0; MAX_DATAGRAM_BYTES + 1]),
-            outcome: None,
+            datagram: datagram(),
         }
     }
 
@@ -136,19 +69,18 @@ impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         loop {
             let exhausted = self.take_inputs(cx);
-            if self.outcome.is_none() && self.machine.is_due() {
-                self.machine.step(Input::Timer);
-                self.perform();
+            if self.desk.outcome().is_none() && self.machine.is_due() {
+                self.step(Input::Timer);
             }
-            if let Some(outcome) = self.outcome {
+            if let Some(outcome) = self.desk.outcome() {
                 return Poll::Ready(outcome);
             }
             if exhausted || self.machine.is_due() || !self.echoes.is_empty() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let deadline = self.machine.next.deadline.map(|(at, _)| at);
-            if self.alarm.poll(cx, &self.machine.clock, deadline).is_pending() {
+            let deadline = self.machine.deadline();
+            if self.alarm.poll(cx, self.machine.clock(), deadline).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -163,7 +95,7 @@ impl Driver {
             mail = mail && self.take_letter(cx);
             legs = legs && self.take_datagrams();
             links = links && self.take_link_events();
-            if self.outcome.is_some() || !(mail || legs || links || !self.echoes.is_empty()) {
+            if self.desk.outcome().is_some() || !(mail || legs || links || !self.echoes.is_empty()) {
                 return false;
             }
         }
@@ -177,41 +109,17 @@ impl Driver {
     }
 
     fn take_echoes(&mut self) {
-        while let Some(echo) = self.echoes.pop_front() {
-            self.machine.step(match echo {
-                Echo::MediaUp(leg, local) => Input::MediaUp { leg, local },
-                Echo::MediaDown(leg, fault) => Input::MediaDown { leg, fault },
-                Echo::AriLink(state) => Input::AriLink(state),
+        while let Some((leg, bound)) = self.echoes.pop_front() {
+            self.step(match bound {
+                Ok(local) => Input::MediaUp { leg, local },
+                Err(fault) => Input::MediaDown { leg, fault },
             });
-            self.perform();
         }
     }
 
     fn take_letter(&mut self, cx: &mut Context<'_>) -> bool {
-        let Poll::Ready(letter) = self.mailbox.poll_next(cx) else {
-            // Lost events are what a gap in the event socket is, and the machine knows what to do about that.
-            if self.mailbox.take_overflow() {
-                tracing::warn!("more ARI events wait for this call than it may hold; some were dropped");
-                self.echoes.push_back(Echo::AriLink(LinkState::Down));
-                if self.events_flow {
-                    self.echoes.push_back(Echo::AriLink(LinkState::Up));
-                }
-            }
-            return false;
-        };
-        self.machine.step(match &letter {
-            Letter::Event(event) => Input::Ari(event),
-            Letter::Reply(id, Ok((status, body))) => Input::AriReply { id: *id, status: *status, body },
-            Letter::Reply(id, Err(fault)) => Input::AriFailed { id: *id, fault: *fault },
-            Letter::Tool(id, Ok((status, body))) => Input::ToolReply { id: *id, status: *status, body },
-            Letter::Tool(id, Err(fault)) => Input::ToolFailed { id: *id, fault: *fault },
-            Letter::AriLink(state) => {
-                self.events_flow = *state == LinkState::Up;
-                Input::AriLink(*state)
-            }
-            Letter::Stop(reason) => Input::Stop(*reason),
-        });
-        self.perform();
+        let Poll::Ready(letter) = self.inbox.poll_next(cx) else { return false };
+        self.step(letter.input());
         true
     }
 
@@ -219,18 +127,17 @@ impl Driver {
         let mut any = false;
         for index in 0..self.legs.len() {
             // An action may have closed a leg meanwhile.
-            let Some(leg) = self.legs.get(index) else { break };
-            let (id, received) =
-                (leg.id, leg.poll_receive(&mut self.media_source.context(), &mut self.datagram));
-            match received {
+            let Some(socket) = self.legs.get(index) else { break };
+            let leg = socket.id;
+            match socket.poll_receive(&mut self.media_source.context(), &mut self.datagram) {
                 Poll::Pending => continue,
                 Poll::Ready(Ok((len, from))) => {
                     let bytes = self.datagram.get(..len).unwrap_or_default();
-                    self.machine.step(Input::Media { leg: id, from, bytes });
+                    self.machine.step(Input::Media { leg, from, bytes });
                 }
                 Poll::Ready(Err(fault)) => {
-                    self.legs.retain(|leg| leg.id != id);
-                    self.machine.step(Input::MediaDown { leg: id, fault });
+                    self.legs.retain(|socket| socket.id != leg);
+                    self.machine.step(Input::MediaDown { leg, fault });
                 }
             }
             any = true;
@@ -242,122 +149,77 @@ impl Driver {
     fn take_link_events(&mut self) -> bool {
         let mut any = false;
         for index in 0..self.links.len() {
-            let Some(link) = self.links.get_mut(index) else { break };
-            let id = link.id;
-            match link.poll_event(&mut self.link_source.context()) {
-                Poll::Pending => continue,
-                Poll::Ready(LinkEvent::Alive) => self.machine.step(Input::RealtimePong { link: id }),
-                Poll::Ready(LinkEvent::Up) => self.machine.step(Input::RealtimeUp { link: id }),
-                Poll::Ready(LinkEvent::Message(bytes)) => {
-                    self.machine.step(Input::Realtime { link: id, bytes: &bytes })
-                }
-                Poll::Ready(LinkEvent::Down(down)) => {
-                    self.links.retain(|link| link.id != id);
-                    self.machine.step(Input::RealtimeDown {
-                        link: id,
-                        http_status: down.http_status,
-                        retry_after: down.retry_after,
-                        code: down.code,
-                        reason: &down.reason,
-                        fault: down.fault,
-                    });
-                }
+            let Some(socket) = self.links.get_mut(index) else { break };
+            let link = socket.id;
+            let Poll::Ready(event) = socket.poll_event(&mut self.link_source.context()) else { continue };
+            if matches!(event, LinkEvent::Down(_)) {
+                self.links.retain(|socket| socket.id != link);
             }
             any = true;
-            self.perform();
+            self.step(event.of_realtime(link));
         }
         any
     }
 
+    fn step(&mut self, input: Input<'_>) {
+        self.machine.step(input);
+        self.perform();
+    }
+
     /// Performs the actions of the last step.
     fn perform(&mut self) {
-        // The buffer goes aside for a moment, so that the sockets can be changed while it is read.
-        let out = mem::take(&mut self.machine.out);
-        let now = self.machine.clock.last();
+        let (now, out) = self.machine.take_actions();
         for action in out.iter() {
-            match action {
-                Action::Ari { id, method, path, body, timeout } => {
-                    let post = self.post.clone();
-                    self.shared.requests.submit(Request {
-                        method,
-                        url: self.shared.fixed.ari.rest_url(out.text(path)),
-                        body: out.bytes(body).to_vec(),
-                        timeout,
-                        deliver: Box::new(move |reply| post.send(Letter::Reply(id, reply))),
-                    });
-                }
-                Action::OpenMedia { leg, plan } => self.open_media(leg, plan),
-                Action::SendMedia { leg, to, bytes } => {
-                    if let Some(leg) = self.legs.iter().find(|l| l.id == leg) {
-                        leg.send(to, out.bytes(bytes));
-                    }
-                }
-                Action::CloseMedia { leg } => self.legs.retain(|l| l.id != leg),
-                Action::OpenRealtime { link, safety_identifier } => {
-                    let target = self.terms.realtime_for(out.text(safety_identifier));
-                    self.links.push(Link::open(link, target));
-                    self.link_source.wake();
-                }
-                Action::SendRealtime { link, bytes } => {
-                    if let Some(link) = self.links.iter_mut().find(|l| l.id == link)
-                        && link.send(&mut self.link_source.context(), out.bytes(bytes))
-                    {
-                        self.link_source.wake();
-                    }
-                }
-                Action::PingRealtime { link } => {
-                    if let Some(link) = self.links.iter_mut().find(|l| l.id == link)
-                        && link.ping(&mut self.link_source.context())
-                    {
-                        self.link_source.wake();
-                    }
-                }
-                Action::CloseRealtime { link, code } => self.close_realtime(link, code),
-                Action::Tool { id, asks, name, arguments, timeout } => {
-                    let call = ToolCall {
-                        call: self.id,
-                        asks,
-                        name: out.text(name).to_owned(),
-                        arguments: out.text(arguments).to_owned(),
-                        timeout,
-                    };
-                    self.shared.call_tool(call, ToolAnswer::new(self.post.clone(), id));
-                }
-                Action::Record(record) => {
-                    self.recording.record(now, &record, &out);
-                    self.shared.record(self.id, &record, &out);
-                }
-                Action::Tell(news) => self.switchboard.send(Notice::CallTold(self.id, news)),
-                Action::Observe(observation) => {
-                    self.recording.observe(now, &observation);
-                    self.shared.observe(Some(self.id), &observation);
-                }
-                Action::Finish(outcome) => {
-                    self.recording.finish(&outcome);
-                    self.outcome = Some(outcome);
-                }
+            if let Some(errand) = self.desk.perform(now, action, &out) {
+                self.run_errand(errand);
             }
         }
-        self.machine.out = out;
+        self.machine.return_actions(out);
     }
 
-    fn open_media(&mut self, leg: LegId, plan: MediaPlan) {
-        let Transport::Rtp = plan.transport;
-        self.media_source.wake();
-        self.echoes.push_back(match self.shared.bind_media(leg) {
-            Ok((socket, local)) => {
-                self.legs.push(socket);
-                Echo::MediaUp(leg, local)
+    fn run_errand(&mut self, errand: Errand<'_>) {
+        match errand {
+            Errand::OpenMedia { leg, bound } => {
+                let opened = bound.and_then(|bound| Leg::new(leg, bound)).map(|socket| {
+                    let local = socket.local;
+                    self.legs.push(socket);
+                    local
+                });
+                self.media_source.wake();
+                self.echoes.push_back((leg, opened));
             }
-            Err(fault) => Echo::MediaDown(leg, fault),
-        });
+            Errand::SendMedia { leg, to, bytes } => {
+                if let Some(leg) = self.legs.iter().find(|socket| socket.id == leg) {
+                    leg.send(to, bytes);
+                }
+            }
+            Errand::CloseMedia { leg } => self.legs.retain(|socket| socket.id != leg),
+            Errand::OpenRealtime { link, target } => {
+                self.links.push(Link::open(link, net::open(target)));
+                self.link_source.wake();
+            }
+            Errand::SendRealtime { link, text } => self.on_link(link, |link, cx| link.send(cx, text)),
+            Errand::PingRealtime { link } => self.on_link(link, Link::ping),
+            Errand::CloseRealtime { link, code } => {
+                if let Some(index) = self.links.iter().position(|socket| socket.id == link)
+                    && let Some(socket) = self.links.swap_remove(index).into_socket()
+                {
+                    self.tasks.spawn(net::close(socket, code));
+                }
+            }
+            Errand::Later { after, act } => self.tasks.spawn(async move {
+                Timer::after(after).await;
+                act();
+            }),
+        }
     }
 
-    fn close_realtime(&mut self, link: LinkId, code: u16) {
-        if let Some(index) = self.links.iter().position(|l| l.id == link)
-            && let Some(socket) = self.links.swap_remove(index).into_socket()
+    /// Does something on a link, and sees to it that the link is polled if that is due.
+    fn on_link(&mut self, link: LinkId, act: impl FnOnce(&mut Link, &mut Context<'_>) -> bool) {
+        if let Some(socket) = self.links.iter_mut().find(|socket| socket.id == link)
+            && act(socket, &mut self.link_source.context())
         {
-            self.shared.spawn(async move { socket.close(code, "").await });
+            self.link_source.wake();
         }
     }
 }

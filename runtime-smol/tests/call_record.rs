@@ -6,8 +6,8 @@ use ari_bridge_core::observe::Observation;
 use ari_bridge_core::sim::asterisk::Settings;
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime;
-use ari_bridge_smol::standin::{parrot, serve_asterisk, serve_realtime};
-use ari_bridge_smol::{RunError, Service, Watch};
+use ari_bridge_host::standin::{parrot, serve_asterisk, serve_realtime};
+use ari_bridge_smol::{Options, RunError, Watch, start};
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -71,7 +71,7 @@ fn call(number: &str, panics: bool) {
     let server = serve_realtime(realtime::Settings::default(), parrot).unwrap();
     let (tell, told) = channel();
     let watch = Arc::new(Watcher { tell: Mutex::new(tell), panics });
-    let service = Service::start_watched(config(&asterisk.url(), &server.url()), Some(watch)).unwrap();
+    let service = start(config(&asterisk.url(), &server.url()), Options::watched(watch)).unwrap();
     wait_for(&told, |o| matches!(o, Observation::AriUp));
     asterisk.dial(1, number, "+4940765432");
     wait_for(&told, |o| matches!(o, Observation::Answered { .. }));
@@ -123,7 +123,7 @@ fn the_log_has_one_masked_line_for_each_call_and_no_number() {
 fn a_directory_that_is_not_there_is_told_at_start() {
     let record = RecordConfig { dir: Some("/nowhere/at/all".into()), days: 30 };
     let config = Config { record, ..config("http://127.0.0.1:1", "ws://127.0.0.1:1") };
-    let fault = Service::start(config).unwrap_err();
+    let fault = start(config, Options::default()).unwrap_err();
     assert!(matches!(fault, RunError::RecordDir(..)), "{fault:?}");
     assert!(fault.to_string().starts_with("CALL_RECORD_DIR: no file can be written in /nowhere/at/all: "));
 }

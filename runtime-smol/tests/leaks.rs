@@ -25,7 +25,8 @@ use ari_bridge_core::config::Config;
 use ari_bridge_core::sim::asterisk::{CallerState, Settings};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime;
-use ari_bridge_smol::standin::{AsteriskServer, CallerSeen, parrot, serve_asterisk, serve_realtime};
+use ari_bridge_host::standin::{AsteriskServer, CallerSeen, parrot, serve_asterisk, serve_realtime};
+use ari_bridge_smol::Options;
 use bridge::{Bridge, PATIENCE, Scratch};
 
 /// How many calls fill the buffers and pools that stay.
@@ -82,7 +83,8 @@ fn serve(settings: &Path, in_use: PathBuf) {
     });
     let variables = dotenvy::from_path_iter(settings).unwrap().map(Result::unwrap);
     let config = Config::from_variables(variables).unwrap_or_else(|faults| panic!("{faults}"));
-    ari_bridge_smol::run(config, || Err("they are not read again".to_owned())).unwrap();
+    let options = Options { is_supervised: true, ..Options::default() };
+    ari_bridge_smol::run(config, options, Box::new(|| Err("they are not read again".to_owned()))).unwrap();
 }
 
 /// What the process holds at a moment.

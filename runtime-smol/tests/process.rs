@@ -4,7 +4,7 @@ mod bridge;
 
 use ari_bridge_core::sim::asterisk::{CallerState, Settings};
 use ari_bridge_core::sim::realtime;
-use ari_bridge_smol::standin::{AsteriskServer, CallerSeen, parrot, serve_asterisk, serve_realtime};
+use ari_bridge_host::standin::{AsteriskServer, CallerSeen, parrot, serve_asterisk, serve_realtime};
 use bridge::{Bridge, PATIENCE, Scratch, Supervisor};
 
 fn asterisk() -> AsteriskServer {

@@ -8,10 +8,10 @@ use ari_bridge_core::settings::{Function, Tool};
 use ari_bridge_core::sim::asterisk::{CallerState, Settings};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime;
-use ari_bridge_smol::standin::{
+use ari_bridge_host::standin::{
     Answered, AsteriskServer, CallerSeen, RealtimeServer, parrot, serve_asterisk, serve_realtime,
 };
-use ari_bridge_smol::{Service, ToolAnswer, ToolCall, Watch};
+use ari_bridge_smol::{Options, RUNTIME, Service, ToolAnswer, ToolCall, Watch, start};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -51,7 +51,7 @@ fn watched(
 ) -> (Service, Receiver<Observation>) {
     let (tell, told) = channel();
     let watch = Arc::new(Watcher { tell: Mutex::new(tell), act });
-    (Service::start_watched(config, Some(watch)).unwrap(), told)
+    (start(config, Options::watched(watch)).unwrap(), told)
 }
 
 /// Looks things up, and tells what it was asked.
@@ -332,7 +332,7 @@ fn functions_of_the_model_are_performed_by_the_program_around_the_bridge() {
     }));
     let (tell, told) = channel();
     let clerk = Arc::new(Clerk { tell: Mutex::new(tell), asked: Mutex::default() });
-    let service = Service::start_watched(config, Some(clerk.clone())).unwrap();
+    let service = start(config, Options::watched(clerk.clone())).unwrap();
     wait_for(&told, |o| matches!(o, Observation::AriUp));
     asterisk.dial(1, "+4930123456", "100");
     wait_for(&told, |o| matches!(o, Observation::ToolDone { .. }));
@@ -370,9 +370,9 @@ fn a_call_that_panics_ends_alone_and_is_cleaned_up_after() {
 #[test]
 fn a_prompt_without_its_file_is_said_by_check_and_keeps_the_service_from_starting() {
     let settings = config("http://127.0.0.1:1", &[("PROMPT_GOODBYE", "/nowhere/bye.wav")]);
-    let report = ari_bridge_smol::check(&settings).unwrap().to_string();
+    let report = ari_bridge_host::check(&RUNTIME, &settings).unwrap().to_string();
     let line = report.lines().find(|line| line.contains("PROMPT_")).unwrap();
     assert!(line.starts_with("FAIL  PROMPT_GOODBYE: /nowhere/bye.wav cannot be read: "), "{line}");
-    let error = Service::start(settings).unwrap_err().to_string();
+    let error = start(settings, Options::default()).unwrap_err().to_string();
     assert!(error.starts_with("PROMPT_GOODBYE: cannot read /nowhere/bye.wav: "), "{error}");
 }

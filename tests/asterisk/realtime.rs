@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ari_bridge_core::sim::realtime::{
     Agent as Speaker, Answer, FunctionCall, Parrot, Prompt, Settings, Speech, two_tones,
 };
-use ari_bridge_smol::standin::{RealtimeServer, serve_realtime};
+use ari_bridge_host::standin::{RealtimeServer, serve_realtime};
 use ari_bridge_tests::measure::{self, RATE};
 use serde_json::Value;
 

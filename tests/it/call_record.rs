@@ -14,8 +14,8 @@ use ari_bridge_core::sim::asterisk::{CallerState, Settings};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime::{self, Agent, Answer, FunctionCall, Speech, two_tones};
 use ari_bridge_core::time::{Duration, Instant, UtcNanos};
-use ari_bridge_smol::Service;
-use ari_bridge_smol::standin::{parrot, serve_asterisk, serve_realtime};
+use ari_bridge_host::standin::{parrot, serve_asterisk, serve_realtime};
+use ari_bridge_smol::{Options, start};
 use ari_bridge_tests::json_schema;
 use ari_bridge_tests::scene::{Line, Performance, Scene, Stage};
 use ari_bridge_tests::speech::utterance;
@@ -308,9 +308,10 @@ fn a_call_over_real_sockets_leaves_a_file_that_is_its_owner_s_alone() {
         ("ADMIN_BIND", "127.0.0.1:0"),
     ]);
     let record = RecordConfig { dir: Some(dir.0.to_str().expect("UTF-8").to_owned()), days: 30 };
-    let service = Service::start(Config { record, ..config.expect("settings") }).expect("a service");
+    let service =
+        start(Config { record, ..config.expect("settings") }, Options::default()).expect("a service");
     let patience = 10 * SECOND;
-    let answered = |seen: &ari_bridge_smol::standin::CallerSeen| {
+    let answered = |seen: &ari_bridge_host::standin::CallerSeen| {
         seen.states.iter().any(|(_, state)| *state == CallerState::Answered)
     };
     // The event socket may not be open yet when the first call comes.

@@ -17,11 +17,11 @@ use ari_bridge_core::settings::Prompt;
 use ari_bridge_core::sim::asterisk::{CallerState, Settings};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime::{self, Agent, Answer, Script, Speech};
-use ari_bridge_smol::standin::{
+use ari_bridge_host::standin::{
     Answered, AsteriskServer, CallerSeen, RealtimeSeen, RealtimeServer, parrot, serve_asterisk,
     serve_realtime,
 };
-use ari_bridge_smol::{Service, Watch};
+use ari_bridge_smol::{Options, Service, Watch, start};
 use ari_bridge_tests::measure::{self, RATE};
 use ari_bridge_tests::speech::utterance;
 use relay::Relay;
@@ -94,7 +94,7 @@ impl Line {
         let config = config.unwrap_or_else(|faults| panic!("{faults}"));
         let (tell, told) = channel();
         let watch = Arc::new(Teller(Mutex::new(tell)));
-        let service = Service::start_watched(config, Some(watch)).unwrap();
+        let service = start(config, Options::watched(watch)).unwrap();
         let mut line = Self { asterisk, realtime, service, told, past: Vec::new() };
         line.until(|o| matches!(o, Observation::AriUp));
         line

@@ -30,10 +30,16 @@ impl Clock {
         Instant::from_nanos(self.last)
     }
 
+    /// The time, which does not count as told.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        Instant::from_nanos(self.elapsed().max(self.last))
+    }
+
     /// Whether `deadline` has passed.
     #[must_use]
     pub fn is_due(&self, deadline: Instant) -> bool {
-        deadline.as_nanos() <= self.elapsed().max(self.last)
+        deadline <= self.now()
     }
 
     /// When that will be on the system's clock; `None` if it cannot say so.

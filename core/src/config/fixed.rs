@@ -25,12 +25,14 @@ impl Config {
         keep(*dir != running.record.dir, "CALL_RECORD_DIR");
         keep(*days != running.record.days, "CALL_RECORD_DAYS");
         keep(self.admin_bind != running.admin_bind, "ADMIN_BIND");
+        keep(self.worker_threads != running.worker_threads, "WORKER_THREADS");
         self.ari = AriConfig {
             user: self.ari.user.clone(),
             password: self.ari.password.clone(),
             ..running.ari.clone()
         };
         (self.rtp, self.record, self.admin_bind) = (running.rtp, running.record.clone(), running.admin_bind);
+        self.worker_threads = running.worker_threads;
         self.switchboard.ari_app.clone_from(&running.switchboard.ari_app);
         self.switchboard.ports = running.switchboard.ports;
         self.call.ari_app.clone_from(&running.call.ari_app);
@@ -62,6 +64,7 @@ mod tests {
             ("CALL_RECORD_DIR", "/records"),
             ("CALL_RECORD_DAYS", "7"),
             ("ADMIN_BIND", "127.0.0.1:1"),
+            ("WORKER_THREADS", "3"),
             ("OPENAI_VOICE", "echo"),
             ("MAX_CALLS", "7"),
         ]);
@@ -76,7 +79,8 @@ mod tests {
                 "RTP_PORT_END",
                 "CALL_RECORD_DIR",
                 "CALL_RECORD_DAYS",
-                "ADMIN_BIND"
+                "ADMIN_BIND",
+                "WORKER_THREADS"
             ]
         );
         let changes =

@@ -32,6 +32,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
+use core::num::NonZeroUsize;
 
 /// Everything that the operator decides.
 #[derive(Clone, PartialEq, Debug)]
@@ -56,6 +57,8 @@ pub struct Config {
     pub record: RecordConfig,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     pub admin_bind: SocketAddr,
+    /// How many threads serve the calls; `None` means as many as the machine has cores.
+    pub worker_threads: Option<NonZeroUsize>,
 }
 
 /// How Asterisk is reached.

@@ -15,6 +15,7 @@ use crate::format::MediaFormat;
 use crate::settings::{CallSettings, Dialect, MediaPlan, Prompt, SwitchboardSettings, Transport};
 use crate::time::Duration;
 use core::net::{IpAddr, SocketAddr};
+use core::num::NonZeroUsize;
 use std::collections::BTreeMap;
 
 /// The longest application name, in bytes: Asterisk makes a dialplan context `stasis-<app>` of it, and the
@@ -36,10 +37,8 @@ pub(super) fn config(
     let (call, breaker) = (call::call(&mut reader, session), recovery::breaker(&mut reader));
     let money = money::money(&mut reader, realtime.as_ref());
     let (prompts, record) = (prompts(&mut reader), record(&mut reader));
-    let (admission, admin_bind) = (admission(&mut reader), admin_bind(&mut reader));
-    match (
-        ari, realtime, safety_key, rtp, media, call, breaker, money, prompts, record, admission, admin_bind,
-    ) {
+    let (admission, process) = (admission(&mut reader), process(&mut reader));
+    match (ari, realtime, safety_key, rtp, media, call, breaker, money, prompts, record, admission, process) {
         (
             Some(ari),
             Some(realtime),
@@ -52,7 +51,7 @@ pub(super) fn config(
             Some(prompts),
             Some(record),
             Some(admission),
-            Some(admin_bind),
+            Some((admin_bind, worker_threads)),
         ) if reader.is_clean() => Ok(Config {
             switchboard: SwitchboardSettings {
                 ari_app: ari.app.clone(),
@@ -73,6 +72,7 @@ pub(super) fn config(
             safety_key,
             rtp,
             admin_bind,
+            worker_threads,
         }),
         _ => Err(reader.into_faults()),
     }
@@ -185,6 +185,13 @@ fn admission(reader: &mut Reader<'_>) -> Option<Admission> {
     let drain = reader.number("DRAIN_SECONDS", 0..=86_400, " seconds");
     let max_calls = max_calls?.and_then(|calls| usize::try_from(calls).ok());
     Some(Admission { max_calls, adopt: adopt?, drain: Duration::from_secs(drain?) })
+}
+
+/// Where the admin listener is bound, and how many threads serve the calls.
+fn process(reader: &mut Reader<'_>) -> Option<(SocketAddr, Option<NonZeroUsize>)> {
+    let admin_bind = admin_bind(reader);
+    let threads = reader.optional_number("WORKER_THREADS", 1..=1024, " threads")?;
+    Some((admin_bind?, threads.and_then(|n| usize::try_from(n).ok()).and_then(NonZeroUsize::new)))
 }
 
 fn admin_bind(reader: &mut Reader<'_>) -> Option<SocketAddr> {

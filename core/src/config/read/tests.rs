@@ -6,6 +6,7 @@ use crate::settings::{
     Transcription, TurnDetection,
 };
 use crate::time::Duration;
+use core::num::NonZeroUsize;
 
 fn from(set: &[(&str, &str)]) -> Result<Config, ConfigFaults> {
     let key = ("OPENAI_API_KEY", "sk-secret-1");
@@ -62,6 +63,7 @@ fn every_setting_reaches_its_place() {
         ("MAX_CALL_SECONDS", "86400"),
         ("ADMIN_BIND", "[::1]:0"),
         ("MAX_CALLS", "7"),
+        ("WORKER_THREADS", "3"),
         ("ADOPT", "off"),
         ("DRAIN_SECONDS", "90"),
         ("ADOPT_GREETING", "We are back."),
@@ -166,6 +168,7 @@ fn every_setting_reaches_its_place() {
         (MediaFormat::Alaw, Some("/etc/ca.pem"))
     );
     assert_eq!(config.admin_bind.to_string(), "[::1]:0");
+    assert_eq!(config.worker_threads, NonZeroUsize::new(3));
 }
 
 fn every_setting_of_recovery_reaches_its_place(config: &Config) {

@@ -367,5 +367,10 @@ pub static VARIABLES: &[Variable] = {
             Value("127.0.0.1:9090"),
             "The address of /metrics, /healthz and /readyz, as IP:port",
         ),
+        variable(
+            "WORKER_THREADS",
+            Unset,
+            "How many threads serve the calls, 1 to 1024; without it as many as the machine has cores",
+        ),
     ]
 };

@@ -1,24 +1,28 @@
 //! A WebSocket as a client has it, from the first attempt to the last message: a call's Realtime socket, and the
 //! event socket of ARI.
 
-use ari_bridge_core::call::IoFault;
+use ari_bridge_core::call::{self, IoFault};
 use ari_bridge_core::id::LinkId;
+use ari_bridge_core::switchboard;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::socket::{OpenError, Target, open};
+use crate::socket::OpenError;
 use crate::websocket::{Incoming, WebSocket};
 
+/// A WebSocket that is being opened.
+pub type Attempt = Pin<Box<dyn Future<Output = Result<WebSocket, OpenError>> + Send>>;
+
 /// One link.
-pub(crate) struct Link {
-    pub(crate) id: LinkId,
+pub struct Link {
+    /// Its name.
+    pub id: LinkId,
     state: State,
 }
 
 enum State {
-    Opening(Pin<Box<dyn Future<Output = Result<WebSocket, OpenError>> + Send>>),
+    Opening(Attempt),
     Open(Box<WebSocket>),
     /// A send failed; the next poll tells.
     Failed(IoFault),
@@ -26,22 +30,58 @@ enum State {
 }
 
 /// What came of a poll.
-pub(crate) enum LinkEvent {
+pub enum LinkEvent {
+    /// It is open.
     Up,
     /// A ping or a pong.
     Alive,
+    /// A message, text or binary.
     Message(async_tungstenite::tungstenite::Bytes),
+    /// It could not be opened, or ended. Nothing comes after this.
     Down(Down),
+}
+
+impl LinkEvent {
+    /// What a call is told, whose Realtime socket this is.
+    #[must_use]
+    pub fn of_realtime(&self, link: LinkId) -> call::Input<'_> {
+        match self {
+            Self::Up => call::Input::RealtimeUp { link },
+            Self::Alive => call::Input::RealtimePong { link },
+            Self::Message(bytes) => call::Input::Realtime { link, bytes },
+            Self::Down(down) => call::Input::RealtimeDown {
+                link,
+                http_status: down.http_status,
+                retry_after: down.retry_after,
+                code: down.code,
+                reason: &down.reason,
+                fault: down.fault,
+            },
+        }
+    }
+
+    /// What the switchboard is told, whose event socket this is.
+    #[must_use]
+    pub fn of_ari(&self) -> switchboard::Input<'_> {
+        match self {
+            Self::Up => switchboard::Input::AriUp,
+            Self::Alive => switchboard::Input::AriPong,
+            Self::Message(bytes) => switchboard::Input::Ari(bytes),
+            Self::Down(down) => {
+                switchboard::Input::AriDown { http_status: down.http_status, fault: down.fault }
+            }
+        }
+    }
 }
 
 /// How a link ended.
 #[derive(Default)]
-pub(crate) struct Down {
-    pub(crate) http_status: Option<u16>,
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) code: Option<u16>,
-    pub(crate) reason: Vec<u8>,
-    pub(crate) fault: Option<IoFault>,
+pub struct Down {
+    http_status: Option<u16>,
+    retry_after: Option<Duration>,
+    code: Option<u16>,
+    reason: Vec<u8>,
+    fault: Option<IoFault>,
 }
 
 impl Down {
@@ -63,12 +103,13 @@ impl From<OpenError> for Down {
 
 impl Link {
     /// Begins to open it; nothing happens until it is polled.
-    pub(crate) fn open(id: LinkId, target: Arc<Target>) -> Self {
-        Self { id, state: State::Opening(Box::pin(async move { open(&target).await })) }
+    #[must_use]
+    pub fn open(id: LinkId, attempt: Attempt) -> Self {
+        Self { id, state: State::Opening(attempt) }
     }
 
     /// The next event. Nothing comes after `Down`.
-    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<LinkEvent> {
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<LinkEvent> {
         let down = match &mut self.state {
             State::Opening(attempt) => match attempt.as_mut().poll(cx) {
                 Poll::Ready(Ok(socket)) => {
@@ -95,7 +136,7 @@ impl Link {
     }
 
     /// Sends a message; whatever goes wrong comes out of the next poll. Returns whether a poll is due.
-    pub(crate) fn send(&mut self, cx: &mut Context<'_>, text: &[u8]) -> bool {
+    pub fn send(&mut self, cx: &mut Context<'_>, text: &[u8]) -> bool {
         let State::Open(socket) = &mut self.state else { return false };
         match socket.send(cx, text) {
             Ok(()) => false,
@@ -107,7 +148,7 @@ impl Link {
     }
 
     /// Sends a ping; whatever goes wrong comes out of the next poll. Returns whether a poll is due.
-    pub(crate) fn ping(&mut self, cx: &mut Context<'_>) -> bool {
+    pub fn ping(&mut self, cx: &mut Context<'_>) -> bool {
         let State::Open(socket) = &mut self.state else { return false };
         match socket.ping(cx) {
             Ok(()) => false,
@@ -119,7 +160,8 @@ impl Link {
     }
 
     /// The open socket, for a farewell in the background.
-    pub(crate) fn into_socket(self) -> Option<WebSocket> {
+    #[must_use]
+    pub fn into_socket(self) -> Option<WebSocket> {
         match self.state {
             State::Open(socket) => Some(*socket),
             State::Opening(_) | State::Failed(_) | State::Gone => None,

@@ -8,12 +8,14 @@ use async_tungstenite::tungstenite::protocol::frame::Frame;
 use async_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use async_tungstenite::tungstenite::{Bytes, Message};
 use bytes::BytesMut;
-use smol::io::AsyncWrite;
-use smol::stream::{Stream as _, StreamExt};
+use futures_lite::io::AsyncWrite;
+use futures_lite::stream::{Stream as _, StreamExt};
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::check::Greeting;
 use crate::socket::{Stream, websocket_fault};
 
 /// How much a peer may leave unread before the link is given up. At 64 KiB/s of base64 audio this is a stall of
@@ -21,10 +23,10 @@ use crate::socket::{Stream, websocket_fault};
 const MAX_UNSENT_BYTES: usize = 1024 * 1024;
 
 /// How long a closing handshake may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One WebSocket.
-pub(crate) struct WebSocket {
+pub struct WebSocket {
     /// Always there, but for the moment in which [`ByteWriter`] borrows it.
     stream: Option<WebSocketStream<Box<dyn Stream>>>,
     /// Messages are built in here; the memory comes back once the library has copied them.
@@ -34,7 +36,7 @@ pub(crate) struct WebSocket {
 }
 
 /// What came of a poll.
-pub(crate) enum Incoming {
+pub enum Incoming {
     /// A message, text or binary.
     Message(Bytes),
     /// A pong, or another sign of life without content.
@@ -118,18 +120,23 @@ impl WebSocket {
         Ok(())
     }
 
-    /// Says goodbye and waits a moment for the peer to say it too. To be run in the background.
-    pub(crate) async fn close(self, code: u16, reason: &str) {
-        let Some(mut stream) = self.stream else { return };
-        let farewell = async {
-            let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-            if stream.send(Message::Close(Some(frame))).await.is_ok() {
-                while let Some(Ok(_)) = stream.next().await {}
+    /// The first thing that the peer says.
+    pub async fn greeting(&mut self) -> Greeting {
+        loop {
+            match poll_fn(|cx| self.poll_incoming(cx)).await {
+                Incoming::Alive => {}
+                other => return Greeting::Said(other),
             }
-        };
-        smol::future::or(farewell, async {
-            smol::Timer::after(CLOSE_TIMEOUT).await;
-        })
-        .await;
+        }
+    }
+
+    /// Says goodbye and waits for the peer to say it too, however long that takes; see [`CLOSE_TIMEOUT`]. To be run in
+    /// the background.
+    pub async fn close(self, code: u16, reason: &str) {
+        let Some(mut stream) = self.stream else { return };
+        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+        if stream.send(Message::Close(Some(frame))).await.is_ok() {
+            while let Some(Ok(_)) = stream.next().await {}
+        }
     }
 }

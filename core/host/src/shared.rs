@@ -3,52 +3,32 @@
 use ari_bridge_core::admin::{self, Health};
 use ari_bridge_core::call::{Actions, IoFault, Record};
 use ari_bridge_core::config::Config;
-use ari_bridge_core::id::{CallId, LegId};
+use ari_bridge_core::id::CallId;
 use ari_bridge_core::metrics::Metrics;
 use ari_bridge_core::observe::{Observation, Severity};
-use ari_bridge_core::ports::PortPool;
 use ari_bridge_core::settings::SwitchboardSettings;
 use async_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use futures_rustls::rustls::ClientConfig;
-use smol::{Async, Executor};
-use std::io;
-use std::net::{SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::fmt;
+use std::sync::{Arc, Mutex};
 
-use crate::clock::Clock;
-use crate::leg::Leg;
+use crate::error::RunError;
+use crate::lock;
+use crate::media::{Bound, Ports};
 use crate::record::Records;
 use crate::requests::Requests;
-use crate::service::RunError;
-use crate::socket::{Target, tls_config};
+use crate::runtime::Options;
+use crate::socket::Target;
 use crate::terms::{Terms, load_prompts};
+use crate::tls::tls_config;
 use crate::tool::{ToolAnswer, ToolCall};
-
-/// Sees what happens, beside logs and metrics. It is called from the tasks of the calls and must not wait.
-pub trait Watch: Send + Sync {
-    /// Something happened in a call, or, without one, in the switchboard.
-    fn observe(&self, call: Option<CallId>, observation: &Observation);
-
-    /// A line of the record of a conversation: what people said. Its spans lie in `out`.
-    fn record(&self, call: CallId, record: &Record, out: &Actions) {
-        let _ = (call, record, out);
-    }
-
-    /// The model calls a function that the settings describe, or an MCP server's tool that must be approved. Take
-    /// the work elsewhere: this is called from the task of the call. Without an answer in time the model is told
-    /// that it failed.
-    fn tool(&self, tool: ToolCall, answer: ToolAnswer) {
-        let _ = (tool, answer);
-    }
-}
+use crate::watch::Watch;
 
 /// The common ground.
-pub(crate) struct Shared {
+pub struct Shared {
     /// What the service was started with. Only what cannot change without a restart is read out of it
     /// ([`Config::keep_fixed`]); the rest is in `terms` and with the switchboard.
     pub(crate) fixed: Config,
-    /// Not a strong reference: the executor owns the tasks that own this, and ends them with the service.
-    executor: Weak<Executor<'static>>,
     pub(crate) requests: Requests,
     /// What calls that begin now go by.
     terms: Mutex<Arc<Terms>>,
@@ -60,36 +40,19 @@ pub(crate) struct Shared {
     pub(crate) records: Option<Records>,
     metrics: Metrics,
     health: Mutex<Health>,
-    ports: Arc<Mutex<Ports>>,
+    ports: Ports,
     watch: Option<Arc<dyn Watch>>,
 }
 
-/// The ports for media, and the clock by which they rest.
-struct Ports {
-    pool: PortPool,
-    clock: Clock,
-}
-
-/// A port of the range that nobody else takes as long as this lives, and for a while after.
-pub(crate) struct Lease {
-    ports: Arc<Mutex<Ports>>,
-    port: u16,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let Ports { pool, clock } = &mut *lock(&self.ports);
-        pool.release(self.port, clock.tick());
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }
 
 impl Shared {
     /// Reads the CA file and the prompts, starts the threads for requests and records, and opens nothing yet.
-    pub(crate) fn new(
-        mut config: Config,
-        watch: Option<Arc<dyn Watch>>,
-        executor: &Arc<Executor<'static>>,
-    ) -> Result<Self, RunError> {
+    pub(crate) fn new(mut config: Config, options: Options) -> Result<Self, RunError> {
         let private_ca = read_ca(&config)?;
         load_prompts(&mut config)?;
         let requests =
@@ -101,9 +64,7 @@ impl Shared {
         };
         let metrics = Metrics::new();
         let records = Records::start(&config.record, metrics.count_lost_records())?;
-        let pool = PortPool::new(config.rtp.port_start, config.rtp.port_end);
         Ok(Self {
-            executor: Arc::downgrade(executor),
             requests,
             terms: Mutex::new(Arc::new(Terms::new(&config, tls.clone()))),
             events: Mutex::new(Arc::new(events_target(&config, trusted))),
@@ -111,8 +72,8 @@ impl Shared {
             records,
             metrics,
             health: Mutex::default(),
-            ports: Arc::new(Mutex::new(Ports { pool, clock: Clock::start() })),
-            watch,
+            ports: Ports::new(&config.rtp),
+            watch: options.watch,
             fixed: config,
         })
     }
@@ -151,29 +112,9 @@ impl Shared {
         lock(&self.events).clone()
     }
 
-    /// Binds a media socket to a free port of the range. A port that is free here but not in the system
-    /// belongs to another program: it is passed over, and counted.
-    pub(crate) fn bind_media(&self, leg: LegId) -> Result<(Leg, SocketAddr), IoFault> {
-        let Ports { pool, clock } = &mut *lock(&self.ports);
-        let now = clock.tick();
-        while let Some(port) = pool.next(now) {
-            let local = SocketAddr::new(self.fixed.rtp.bind, port);
-            match Async::<UdpSocket>::bind(local) {
-                Ok(socket) => {
-                    pool.taken(port);
-                    return Ok((Leg::new(leg, socket, Lease { ports: self.ports.clone(), port }), local));
-                }
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    pool.busy(port);
-                    self.metrics.port_busy();
-                }
-                Err(error) => {
-                    pool.unused(port);
-                    return Err(crate::socket::fault(&error));
-                }
-            }
-        }
-        Err(IoFault::NoPort)
+    /// Binds a media socket to a free port of the range.
+    pub(crate) fn bind_media(&self) -> Result<Bound, IoFault> {
+        self.ports.bind(|| self.metrics.port_busy())
     }
 
     /// Logs, counts, and tells who watches.
@@ -201,27 +142,26 @@ impl Shared {
         }
     }
 
-    /// Hands a function that the model calls to who can perform it, for so long.
+    /// Hands a function that the model calls to who can perform it.
     pub(crate) fn call_tool(&self, call: ToolCall, answer: ToolAnswer) {
-        let (late, timeout) = (answer.late(), call.timeout);
-        self.spawn(async move {
-            smol::Timer::after(timeout).await;
-            late();
-        });
         if let Some(watch) = &self.watch {
             watch.tool(call, answer);
         }
     }
 
-    /// Runs `task` in the background, until its end or that of the service.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        if let Some(executor) = self.executor.upgrade() {
-            let counted = self.metrics.task();
-            let task = async move {
-                task.await;
-                drop(counted);
-            };
-            executor.spawn(task).detach();
+    /// A task that is counted among those of the process as long as it lives.
+    pub fn counted<F: Future<Output = ()>>(&self, task: F) -> impl Future<Output = ()> + use<F> {
+        let counted = self.metrics.task();
+        async move {
+            task.await;
+            drop(counted);
+        }
+    }
+
+    /// Writes the records that wait, and takes no more.
+    pub(crate) fn close(&self) {
+        if let Some(records) = &self.records {
+            records.close();
         }
     }
 
@@ -259,9 +199,4 @@ fn events_target(config: &Config, tls: Arc<ClientConfig>) -> Target {
         headers: vec![(AUTHORIZATION, ari.authorization().expose().to_owned())],
         proxy: None,
     }
-}
-
-/// A panic elsewhere leaves these values whole: nothing is half done under the lock.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,12 +12,14 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::service::{RunError, Service};
-use crate::shared::Watch;
+use crate::error::RunError;
+use crate::lock;
+use crate::runtime::{Options, Runtime};
 use crate::standin::{CallerSeen, parrot, serve_asterisk, serve_realtime};
+use crate::watch::Watch;
 
 /// The caller of the demo.
 const CALLER: u64 = 1;
@@ -39,7 +41,7 @@ const COARSE: usize = 8;
 
 /// Why there was no demo.
 #[derive(Debug)]
-pub enum DemoError {
+pub(crate) enum DemoError {
     /// The system gives no socket or thread, or the recording cannot be written.
     Io(io::Error),
     /// The recording cannot be written.
@@ -71,7 +73,7 @@ impl From<io::Error> for DemoError {
 
 /// How the call of the demo went. `Display` is what the program prints.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     timeline: Vec<(Duration, String)>,
     heard_frames: usize,
     echo: Option<Echo>,
@@ -89,8 +91,7 @@ struct Echo {
 
 impl Report {
     /// Whether the caller heard the agent.
-    #[must_use]
-    pub const fn was_heard(&self) -> bool {
+    pub(crate) const fn was_heard(&self) -> bool {
         self.heard_frames >= MIN_HEARD_FRAMES
     }
 }
@@ -141,14 +142,14 @@ impl Timeline {
         } else {
             eprintln!("{:>7.3} s  {what}", at.as_secs_f64());
         }
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).push((at, what));
+        lock(&self.lines).push((at, what));
     }
 
     fn take(&self) -> Vec<(Duration, String)> {
         if io::stderr().is_terminal() {
             eprint!("\r\x1b[K");
         }
-        std::mem::take(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut lock(&self.lines))
     }
 }
 
@@ -178,12 +179,13 @@ impl Watch for Timeline {
 /// # Errors
 ///
 /// What the machine refuses; a call that goes wrong is not an error but a report.
-pub fn run(out: &Path) -> Result<Report, DemoError> {
+pub(crate) fn run(runtime: &Runtime, out: &Path) -> Result<Report, DemoError> {
     let asterisk = serve_asterisk(Settings::default())?;
     let server = serve_realtime(realtime::Settings::default(), parrot)?;
     let config = config(&asterisk.url(), &server.url()).map_err(DemoError::Config)?;
     let timeline = Arc::new(Timeline::new());
-    let service = Service::start_watched(config, Some(timeline.clone())).map_err(DemoError::Run)?;
+    let options = Options::watched(timeline.clone());
+    let service = (runtime.start)(config, options).map_err(DemoError::Run)?;
     wait_for(&timeline.connected);
 
     let dialled = asterisk.now();

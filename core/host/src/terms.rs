@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use crate::service::RunError;
+use crate::error::RunError;
 use crate::socket::{Proxy, Target};
 
 /// The settings of calls, and what of them only the driver knows. It holds secrets, so it has no `Debug`.
@@ -99,7 +99,7 @@ fn header((name, value): (String, Secret)) -> Option<(HeaderName, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::socket::tls_config;
+    use crate::tls::tls_config;
     use ari_bridge_core::settings::{Prompt, Prompts};
     use ari_bridge_core::wav;
 

@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{self, Duration};
 
 use crate::clock::utc;
-use crate::service::RunError;
-use crate::shared::{Shared, lock};
+use crate::error::RunError;
+use crate::lock;
+use crate::shared::Shared;
 
 /// Where the lines go in the log, so that they can be told from others.
 const TARGET: &str = "ari_bridge::call_record";

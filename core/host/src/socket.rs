@@ -1,4 +1,4 @@
-//! From a host name to an open WebSocket: TCP, an HTTP proxy, TLS, the upgrade.
+//! From a TCP connection to an open WebSocket: an HTTP proxy, TLS, the upgrade.
 
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::realtime::MAX_MESSAGE_BYTES;
@@ -6,19 +6,18 @@ use ari_bridge_core::uri::authority;
 use async_tungstenite::tungstenite;
 use async_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Request};
 use async_tungstenite::tungstenite::protocol::WebSocketConfig;
+use futures_lite::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use futures_rustls::rustls::pki_types::ServerName;
 use futures_rustls::rustls::{self, ClientConfig};
-use smol::Async;
-use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::fmt;
 use std::io;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::websocket::WebSocket;
 
 /// How long it may take until a WebSocket is open.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+pub const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest answer head of a proxy.
 const MAX_PROXY_HEAD_BYTES: usize = 8 * 1024;
@@ -31,14 +30,14 @@ const MAX_REFUSAL_BYTES: usize = 512;
 const WRITE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long one address of a host may take to answer before the next is tried.
-const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
+pub const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is read from a socket at once. A second of the model's audio is about 64 KiB of base64.
 const READ_BUFFER_BYTES: usize = 32 * 1024;
 
-/// Where a WebSocket is opened, and what is said there. It holds secrets, so it has no `Debug`.
+/// Where a WebSocket is opened, and what is said there. It holds secrets, so its `Debug` names the host alone.
 #[derive(Clone)]
-pub(crate) struct Target {
+pub struct Target {
     /// Spoken if there is one.
     pub(crate) tls: Option<Arc<ClientConfig>>,
     /// A DNS name or an IP address without brackets.
@@ -54,6 +53,12 @@ pub(crate) struct Target {
     pub(crate) proxy: Option<Proxy>,
 }
 
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({})", self.host_header)
+    }
+}
+
 /// An HTTP proxy.
 #[derive(Clone)]
 pub(crate) struct Proxy {
@@ -65,9 +70,16 @@ pub(crate) struct Proxy {
 
 /// Why a WebSocket could not be opened.
 #[derive(Debug)]
-pub(crate) enum OpenError {
+pub enum OpenError {
     /// The upgrade was answered with something else than 101.
-    Refused { status: u16, retry_after: Option<Duration>, body: Vec<u8> },
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The `Retry-After`.
+        retry_after: Option<Duration>,
+        /// The first bytes of the body.
+        body: Vec<u8>,
+    },
     /// No answer came.
     Fault(IoFault),
 }
@@ -79,24 +91,28 @@ impl From<io::Error> for OpenError {
 }
 
 /// A byte stream, with or without TLS.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Opens a WebSocket, within [`OPEN_TIMEOUT`].
-pub(crate) async fn open(target: &Target) -> Result<WebSocket, OpenError> {
-    let late = async {
-        smol::Timer::after(OPEN_TIMEOUT).await;
-        Err(OpenError::Fault(IoFault::TimedOut))
-    };
-    smol::future::or(open_unhurried(target), late).await
+impl Target {
+    /// Whom to connect to: the server, or the proxy on the way to it.
+    #[must_use]
+    pub fn first_hop(&self) -> (&str, u16) {
+        self.proxy.as_ref().map_or((&self.host, self.port), |proxy| (&proxy.host, proxy.port))
+    }
 }
 
-async fn open_unhurried(target: &Target) -> Result<WebSocket, OpenError> {
-    let tcp = match &target.proxy {
-        None => connect(&target.host, target.port).await?,
-        Some(proxy) => tunnel(proxy, target).await?,
-    };
+/// Opens a WebSocket over a connection to [`Target::first_hop`]. It waits as long as the peer does; see
+/// [`OPEN_TIMEOUT`].
+///
+/// # Errors
+///
+/// What the peer answered instead, or what broke.
+pub async fn establish(target: &Target, mut tcp: impl Stream + 'static) -> Result<WebSocket, OpenError> {
+    if let Some(proxy) = &target.proxy {
+        tunnel(&mut tcp, proxy, target).await?;
+    }
     let stream: Box<dyn Stream> = match &target.tls {
         None => Box::new(tcp),
         Some(config) => {
@@ -152,30 +168,8 @@ fn refusal(error: tungstenite::Error) -> OpenError {
     }
 }
 
-/// Connects to the first address of `host` that answers.
-async fn connect(host: &str, port: u16) -> Result<Async<TcpStream>, OpenError> {
-    let addresses = smol::net::resolve((host, port)).await.map_err(|_| OpenError::Fault(IoFault::Resolve))?;
-    let mut last = OpenError::Fault(IoFault::Resolve);
-    for address in addresses {
-        let late = async {
-            smol::Timer::after(ADDRESS_TIMEOUT).await;
-            Err(io::ErrorKind::TimedOut.into())
-        };
-        match smol::future::or(Async::<TcpStream>::connect(address), late).await {
-            Ok(stream) => {
-                // A frame of 20 ms must not wait for the acknowledgement of the one before it.
-                stream.get_ref().set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => last = error.into(),
-        }
-    }
-    Err(last)
-}
-
 /// Asks a proxy for a tunnel (RFC 9110 §9.3.6).
-async fn tunnel(proxy: &Proxy, target: &Target) -> Result<Async<TcpStream>, OpenError> {
-    let mut stream = connect(&proxy.host, proxy.port).await?;
+async fn tunnel(stream: &mut impl Stream, proxy: &Proxy, target: &Target) -> Result<(), OpenError> {
     let authority = authority(&target.host, target.port);
     let mut head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
     if let Some(value) = &proxy.authorization {
@@ -198,7 +192,7 @@ async fn tunnel(proxy: &Proxy, target: &Target) -> Result<Async<TcpStream>, Open
         answer.split(|b| *b == b' ').nth(1).and_then(|s| str::from_utf8(s).ok()).and_then(|s| s.parse().ok());
     match status {
         _ if !answer.starts_with(b"HTTP/1.") => Err(OpenError::Fault(IoFault::Protocol)),
-        Some(200..=299) => Ok(stream),
+        Some(200..=299) => Ok(()),
         Some(status) => {
             Err(OpenError::Refused { status, retry_after: None, body: b"the proxy refused".to_vec() })
         }
@@ -207,7 +201,7 @@ async fn tunnel(proxy: &Proxy, target: &Target) -> Result<Async<TcpStream>, Open
 }
 
 /// Sorts an error of the system.
-pub(crate) fn fault(error: &io::Error) -> IoFault {
+pub fn fault(error: &io::Error) -> IoFault {
     if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
         return IoFault::Tls;
     }
@@ -240,41 +234,13 @@ pub(crate) fn websocket_fault(error: &tungstenite::Error) -> IoFault {
     }
 }
 
-/// The trust in public certificate authorities, or in the `private` one alone, given as PEM.
-///
-/// # Errors
-/// What is wrong with the PEM text.
-pub(crate) fn tls_config(private: Option<&[u8]>) -> Result<Arc<ClientConfig>, String> {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject;
-    let mut roots = rustls::RootCertStore::empty();
-    match private {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|e| format!("not a PEM file of certificates: {e}"))?;
-                roots.add(certificate).map_err(|e| format!("a certificate cannot be used: {e}"))?;
-            }
-            if roots.is_empty() {
-                return Err("it holds no certificate".to_owned());
-            }
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::websocket::Incoming;
+    use smol::Async;
     use std::io::{Read, Write};
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::sync::mpsc;
 
     /// Answers the first connection with `answer`, after a whole head has come, and tells that head.
@@ -304,6 +270,12 @@ mod tests {
             headers: vec![(HeaderName::from_static("authorization"), "Bearer k".into())],
             proxy,
         }
+    }
+
+    async fn open(target: &Target) -> Result<WebSocket, OpenError> {
+        let (host, port) = target.first_hop();
+        let address = SocketAddr::new(host.parse().unwrap(), port);
+        establish(target, Async::<TcpStream>::connect(address).await?).await
     }
 
     fn refused(target: &Target) -> OpenError {
@@ -378,11 +350,5 @@ mod tests {
         let (port, _head) = server("");
         let error = refused(&target(port, None));
         assert!(matches!(error, OpenError::Fault(IoFault::Reset)), "{error:?}");
-    }
-
-    #[test]
-    fn a_ca_file_without_certificates_is_refused() {
-        assert!(tls_config(Some(b"")).is_err());
-        assert!(tls_config(None).is_ok());
     }
 }

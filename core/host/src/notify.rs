@@ -1,15 +1,12 @@
 //! What the supervisor of the process is told: systemd, or whatever else listens at `NOTIFY_SOCKET` (sd_notify(3)).
 
-use smol::Timer;
-use smol::stream::Stream;
+use ari_bridge_core::time::Instant;
 use std::env;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Context;
 use std::time::Duration;
 
 use crate::shared::Shared;
@@ -64,7 +61,7 @@ impl Supervisor {
         self.tell(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={}", within.as_micros()));
     }
 
-    fn alive(&self) {
+    pub(crate) fn alive(&self) {
         self.tell("WATCHDOG=1");
     }
 
@@ -101,27 +98,28 @@ fn watchdog() -> Option<Duration> {
 #[derive(Debug)]
 pub(crate) struct Pulse {
     pub(crate) supervisor: Arc<Supervisor>,
-    watchdog: Timer,
-    status: Timer,
+    /// The next sign of life, if the supervisor wants any.
+    watchdog: Option<Instant>,
+    status: Instant,
     told: String,
 }
 
 impl Pulse {
+    /// It begins at once.
     pub(crate) fn new(supervisor: Arc<Supervisor>) -> Self {
-        let watchdog = supervisor.watchdog.map_or_else(Timer::never, |within| Timer::interval(within / 2));
-        // The first line at once.
-        let status = Timer::interval_at(std::time::Instant::now(), STATUS_EVERY);
-        Self { supervisor, watchdog, status, told: String::new() }
+        let watchdog = supervisor.watchdog.map(|_| Instant::START);
+        Self { supervisor, watchdog, status: Instant::START, told: String::new() }
     }
 
-    /// Does what is due, and wakes the task when the next is.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared, calls: usize) {
-        while Pin::new(&mut self.watchdog).poll_next(cx).is_ready() {
-            // By way of the calls' threads, so that they, too, are known to be alive.
-            let supervisor = self.supervisor.clone();
-            shared.spawn(async move { supervisor.alive() });
-        }
-        while Pin::new(&mut self.status).poll_next(cx).is_ready() {
+    /// When something is due next.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.watchdog.map_or(self.status, |watchdog| watchdog.min(self.status))
+    }
+
+    /// Does what is due; the answer is whether a sign of life is.
+    pub(crate) fn beat(&mut self, now: Instant, shared: &Shared, calls: usize) -> bool {
+        if self.status <= now {
+            self.status = now + STATUS_EVERY;
             let readiness = shared.not_ready().unwrap_or_else(|| "connected to Asterisk".to_owned());
             let line = format!("{readiness}; calls: {calls}");
             if line != self.told {
@@ -129,6 +127,11 @@ impl Pulse {
                 self.told = line;
             }
         }
+        let is_due = self.watchdog.is_some_and(|watchdog| watchdog <= now);
+        if is_due {
+            self.watchdog = self.supervisor.watchdog.map(|within| now + within / 2);
+        }
+        is_due
     }
 }
 

@@ -7,18 +7,22 @@ use ari_bridge_core::check::{
     realtime,
 };
 use ari_bridge_core::config::Config;
-use smol::future::{or, poll_fn};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::error::RunError;
 use crate::requests::{Reply, Request, Requests};
-use crate::service::RunError;
+use crate::runtime::Runtime;
 use crate::shared::read_ca;
-use crate::socket::{OpenError, fault, open, tls_config};
+use crate::socket::{OpenError, fault};
 use crate::terms::{read_prompt, realtime_target};
+use crate::tls::tls_config;
 use crate::websocket::Incoming;
+
+/// How long the first message of a Realtime server may take.
+pub const GREETING_TIMEOUT: Duration = PATIENCE;
 
 /// How long each answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// If it cannot even begin: a CA file that cannot be used, or no threads.
-pub fn check(config: &Config) -> Result<Report, RunError> {
+pub fn check(runtime: &Runtime, config: &Config) -> Result<Report, RunError> {
     let private_ca = read_ca(config)?;
     if let Some(pem) = &private_ca {
         tls_config(Some(pem)).map_err(RunError::Tls)?;
@@ -56,8 +60,11 @@ pub fn check(config: &Config) -> Result<Report, RunError> {
         let file = read_prompt(path).map_err(|error| error.to_string());
         report.push(prompt(which, path, file.as_deref().map_err(String::as_str)));
     }
-    let greeted = smol::block_on(greet(config));
-    report.push(realtime(greeted.answer()));
+    let greeting = match tls_config(None) {
+        Ok(tls) => (runtime.greet)(&realtime_target(config, tls)),
+        Err(_) => Greeting::Refused(OpenError::Fault(IoFault::Tls)),
+    };
+    report.push(realtime(greeting.answer()));
     Ok(report)
 }
 
@@ -94,9 +101,12 @@ fn bind_all(config: &Config) -> (usize, Vec<u16>, Option<IoFault>) {
 }
 
 /// What the Realtime server did when its socket was opened.
-enum Greeting {
+pub enum Greeting {
+    /// There is no socket.
     Refused(OpenError),
+    /// There is one, and this came.
     Said(Incoming),
+    /// There is one, and nothing came within [`GREETING_TIMEOUT`].
     Nothing,
 }
 
@@ -112,27 +122,4 @@ impl Greeting {
             Self::Said(Incoming::Alive) | Self::Nothing => RealtimeAnswer::Fault(IoFault::TimedOut),
         }
     }
-}
-
-async fn greet(config: &Config) -> Greeting {
-    let Ok(tls) = tls_config(None) else { return Greeting::Refused(OpenError::Fault(IoFault::Tls)) };
-    let mut socket = match open(&realtime_target(config, tls)).await {
-        Ok(socket) => socket,
-        Err(error) => return Greeting::Refused(error),
-    };
-    let first = async {
-        loop {
-            match poll_fn(|cx| socket.poll_incoming(cx)).await {
-                Incoming::Alive => {}
-                other => return Greeting::Said(other),
-            }
-        }
-    };
-    let greeting = or(first, async {
-        smol::Timer::after(PATIENCE).await;
-        Greeting::Nothing
-    })
-    .await;
-    socket.close(1000, "").await;
-    greeting
 }

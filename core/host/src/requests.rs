@@ -3,14 +3,14 @@
 use ari_bridge_core::ari::MAX_REPLY_BYTES;
 use ari_bridge_core::call::{IoFault, Method};
 use ari_bridge_core::config::Secret;
-use smol::channel::{Receiver, Sender};
 use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, SendBody};
 
-use crate::shared::lock;
+use crate::lock;
 use crate::socket::fault;
 
 /// How many requests are under way at once. Each holds a thread here and one of Asterisk's 100 HTTP sessions.
@@ -24,7 +24,7 @@ const MAX_WAITING: usize = 1024;
 const MAX_IDLE: Duration = Duration::from_secs(10);
 
 /// What came back: status and body, or nothing.
-pub(crate) type Reply = Result<(u16, Vec<u8>), IoFault>;
+pub type Reply = Result<(u16, Vec<u8>), IoFault>;
 
 /// A request, and whom to tell.
 pub(crate) struct Request {
@@ -40,7 +40,7 @@ pub(crate) struct Request {
 /// The queue. The workers end when the last of its clones is gone.
 #[derive(Clone)]
 pub(crate) struct Requests {
-    queue: Sender<(Request, Instant)>,
+    queue: SyncSender<(Request, Instant)>,
     authorization: Arc<Mutex<Secret>>,
 }
 
@@ -50,7 +50,8 @@ impl Requests {
     /// # Errors
     /// If the system gives no thread.
     pub(crate) fn start(authorization: Secret, private_ca: Option<&[u8]>) -> io::Result<Self> {
-        let (queue, jobs) = smol::channel::bounded(MAX_WAITING);
+        let (queue, jobs) = sync_channel(MAX_WAITING);
+        let jobs = Arc::new(Mutex::new(jobs));
         let authorization = Arc::new(Mutex::new(authorization));
         let agent = agent(private_ca);
         for n in 0..WORKERS {
@@ -70,14 +71,18 @@ impl Requests {
     /// Queues a request. If the queue is full the answer is [`IoFault::Backlog`], at once.
     pub(crate) fn submit(&self, request: Request) {
         let deadline = Instant::now() + request.timeout;
-        if let Err(refused) = self.queue.try_send((request, deadline)) {
-            (refused.into_inner().0.deliver)(Err(IoFault::Backlog));
+        if let Err(TrySendError::Full((refused, _)) | TrySendError::Disconnected((refused, _))) =
+            self.queue.try_send((request, deadline))
+        {
+            (refused.deliver)(Err(IoFault::Backlog));
         }
     }
 }
 
-fn work(agent: &Agent, authorization: &Mutex<Secret>, jobs: &Receiver<(Request, Instant)>) {
-    while let Ok((request, deadline)) = jobs.recv_blocking() {
+fn work(agent: &Agent, authorization: &Mutex<Secret>, jobs: &Mutex<Receiver<(Request, Instant)>>) {
+    loop {
+        // One worker waits for the next job, the others for it to have one.
+        let Ok((request, deadline)) = lock(jobs).recv() else { return };
         let mut reply = attempt(agent, authorization, &request, deadline);
         // The server may close a kept connection at the very moment it is used again. Asking again is safe for
         // what has no effect or the same effect twice; a create is never sent a second time.

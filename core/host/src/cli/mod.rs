@@ -1,0 +1,139 @@
+//! The command line, the same for every runtime.
+
+mod settings;
+
+pub(crate) use settings::settings;
+
+use ari_bridge_core::config::{self, Config};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+use crate::check::check;
+use crate::demo;
+use crate::runtime::{Options, Runtime};
+
+/// Something broke while running.
+const FAILED: u8 = 1;
+
+/// The settings cannot be used.
+const MISCONFIGURED: u8 = 2;
+
+#[derive(Parser)]
+#[command(
+    version,
+    about = "A voice agent on a telephone line: Asterisk on one side, a Realtime model on the other"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Read settings from this file instead of .env; the environment wins over both
+    #[arg(long, global = true, value_name = "PATH")]
+    env_file: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve calls until SIGTERM or Ctrl-C (the default)
+    Run,
+    /// Place a call on this machine alone: no Asterisk, no key, no network; writes what was heard to a WAV file
+    Demo {
+        /// Where to write the recording: left the caller, right what the caller heard
+        #[arg(long, value_name = "PATH", default_value = "ari-bridge-demo.wav")]
+        out: PathBuf,
+    },
+    /// Ask Asterisk and the Realtime server whether a call would work, and say what to do if not
+    Check,
+}
+
+fn examples(program: &str) -> String {
+    format!(
+        "Examples:
+  {program} demo                  hear a call without Asterisk and without a key
+  {program} check                 find out what is missing before the first call
+  {program}                       serve calls, with the settings in ./.env
+  RUST_LOG=debug {program} run    say more
+
+Settings come from the environment and from a file .env; `{program} --help` lists them."
+    )
+}
+
+/// Which command of the program `name` is wanted. Ends the process where that is all to be said.
+fn parse(name: &'static str) -> Cli {
+    let examples = examples(name);
+    let long = format!("{examples}\n\n{}", config::help_text());
+    let command = Cli::command().name(name).after_help(examples).after_long_help(long);
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+/// The whole program on this runtime.
+#[must_use]
+pub fn main(runtime: &Runtime) -> ExitCode {
+    let cli = parse(runtime.program);
+    let command = cli.command.unwrap_or(Command::Run);
+    // The demo tells its own story.
+    init_log(if matches!(command, Command::Demo { .. }) { "off" } else { "info" });
+    let settings = move || settings(cli.env_file.as_deref());
+    let result = match command {
+        Command::Run => run(runtime, settings),
+        Command::Demo { out } => demo(runtime, &out),
+        Command::Check => settings().map_err(misconfigured).and_then(|config| look(runtime, &config)),
+    };
+    result.unwrap_or_else(ExitCode::from)
+}
+
+fn run(
+    runtime: &Runtime,
+    settings: impl Fn() -> Result<Config, String> + Send + 'static,
+) -> Result<ExitCode, u8> {
+    let read = move || settings().inspect(warn);
+    let config = read().map_err(misconfigured)?;
+    let options = Options { is_supervised: true, ..Options::default() };
+    (runtime.run)(config, options, Box::new(read)).map_err(failed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logs what is allowed but probably not meant.
+pub(crate) fn warn(config: &Config) {
+    for line in config.warnings() {
+        tracing::warn!("{line}");
+    }
+}
+
+fn demo(runtime: &Runtime, out: &Path) -> Result<ExitCode, u8> {
+    let report = demo::run(runtime, out).map_err(failed)?;
+    println!("{report}");
+    Ok(ExitCode::from(if report.was_heard() { 0 } else { FAILED }))
+}
+
+fn look(runtime: &Runtime, config: &Config) -> Result<ExitCode, u8> {
+    let report = check(runtime, config).map_err(failed)?;
+    print!("{report}");
+    Ok(ExitCode::from(report.exit_code()))
+}
+
+fn failed(error: impl std::fmt::Display) -> u8 {
+    eprintln!("ari-bridge: {error}");
+    FAILED
+}
+
+fn misconfigured(faults: String) -> u8 {
+    eprintln!("{faults}");
+    MISCONFIGURED
+}
+
+/// Logs to stderr: what `RUST_LOG` says, else `default`.
+fn init_log(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal)
+        .with_target(false)
+        // Who reads the log may go away; that must not end the calls.
+        .log_internal_errors(false)
+        .init();
+}
