@@ -67,6 +67,9 @@ const AMBIENT: [&str; 22] = [
 
 const LONGEST_FILE_LINES: usize = 600;
 
+/// What a runtime is made of: sockets, timers, tasks and signals, and nothing else.
+const THICKEST_RUNTIME_LINES: usize = 1000;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
@@ -136,9 +139,38 @@ fn the_core_names_only_the_dependencies_that_were_agreed_on() {
 }
 
 #[test]
-fn the_smol_runtime_brings_no_other_runtime() {
-    let tree = cargo_tree("ari-bridge-smol");
-    assert!(tree.contains("smol") && !tree.contains("tokio") && !tree.contains("aws-lc-sys"), "{tree:?}");
+fn what_the_runtimes_share_brings_no_runtime() {
+    let tree = cargo_tree("ari-bridge-host");
+    assert!(tree.contains("ureq") && !tree.contains("aws-lc-sys"), "{tree:?}");
+    let runtimes = ["async-executor", "async-io", "smol", "tokio"];
+    let brought: Vec<_> = runtimes.iter().filter(|name| tree.contains(**name)).collect();
+    assert!(brought.is_empty(), "{brought:?}");
+}
+
+#[test]
+fn a_runtime_brings_no_other_runtime() {
+    for (package, own, other) in [("ari-bridge-smol", "smol", "tokio"), ("ari-bridge-tokio", "tokio", "smol")]
+    {
+        let tree = cargo_tree(package);
+        assert!(tree.contains(own) && !tree.contains(other), "{tree:?}");
+        assert!(!tree.contains(&format!("ari-bridge-{other}")), "{tree:?}");
+    }
+}
+
+#[test]
+fn a_runtime_is_thin() {
+    for package in ["runtime-smol", "runtime-tokio"] {
+        let files = rust_files(&root().join(package).join("src"));
+        let shipped = files.iter().map(|path| {
+            let text = fs::read_to_string(path).expect("a source file");
+            text.split("#[cfg(test)]").next().unwrap_or_default().lines().count()
+        });
+        let lines: usize = shipped.sum();
+        assert!(
+            lines <= THICKEST_RUNTIME_LINES,
+            "{package} has {lines} lines: what both do alike is core's or host's"
+        );
+    }
 }
 
 #[test]
@@ -172,7 +204,7 @@ fn a_ring_uses_only_rings_below_it() {
 
 #[test]
 fn no_file_is_longer_than_a_reader_s_patience() {
-    for package in ["core", "runtime-smol", "tests"] {
+    for package in ["core", "runtime-smol", "runtime-tokio", "tests"] {
         for path in rust_files(&root().join(package)) {
             let lines = fs::read_to_string(&path).expect("a source file").lines().count();
             assert!(lines <= LONGEST_FILE_LINES, "{} has {lines} lines", path.display());

@@ -6,6 +6,7 @@ pub(crate) use settings::settings;
 
 use ari_bridge_core::config::{self, Config};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -61,17 +62,23 @@ Settings come from the environment and from a file .env; `{program} --help` list
 }
 
 /// Which command of the program `name` is wanted. Ends the process where that is all to be said.
-fn parse(name: &'static str) -> Cli {
+fn parse(name: &'static str, arguments: impl IntoIterator<Item = OsString>) -> Cli {
     let examples = examples(name);
     let long = format!("{examples}\n\n{}", config::help_text());
     let command = Cli::command().name(name).after_help(examples).after_long_help(long);
-    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    Cli::from_arg_matches(&command.get_matches_from(arguments)).unwrap_or_else(|error| error.exit())
 }
 
 /// The whole program on this runtime.
 #[must_use]
 pub fn main(runtime: &Runtime) -> ExitCode {
-    let cli = parse(runtime.program);
+    ExitCode::from(main_with(runtime, std::env::args_os()))
+}
+
+/// As [`main`], with these arguments, of which the first is the program's name; the answer is the exit code.
+#[must_use]
+pub fn main_with(runtime: &Runtime, arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = parse(runtime.program, arguments);
     let command = cli.command.unwrap_or(Command::Run);
     // The demo tells its own story.
     init_log(if matches!(command, Command::Demo { .. }) { "off" } else { "info" });
@@ -81,18 +88,15 @@ pub fn main(runtime: &Runtime) -> ExitCode {
         Command::Demo { out } => demo(runtime, &out),
         Command::Check => settings().map_err(misconfigured).and_then(|config| look(runtime, &config)),
     };
-    result.unwrap_or_else(ExitCode::from)
+    result.unwrap_or_else(|code| code)
 }
 
-fn run(
-    runtime: &Runtime,
-    settings: impl Fn() -> Result<Config, String> + Send + 'static,
-) -> Result<ExitCode, u8> {
+fn run(runtime: &Runtime, settings: impl Fn() -> Result<Config, String> + Send + 'static) -> Result<u8, u8> {
     let read = move || settings().inspect(warn);
     let config = read().map_err(misconfigured)?;
     let options = Options { is_supervised: true, ..Options::default() };
     (runtime.run)(config, options, Box::new(read)).map_err(failed)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// Logs what is allowed but probably not meant.
@@ -102,16 +106,16 @@ pub(crate) fn warn(config: &Config) {
     }
 }
 
-fn demo(runtime: &Runtime, out: &Path) -> Result<ExitCode, u8> {
+fn demo(runtime: &Runtime, out: &Path) -> Result<u8, u8> {
     let report = demo::run(runtime, out).map_err(failed)?;
     println!("{report}");
-    Ok(ExitCode::from(if report.was_heard() { 0 } else { FAILED }))
+    Ok(if report.was_heard() { 0 } else { FAILED })
 }
 
-fn look(runtime: &Runtime, config: &Config) -> Result<ExitCode, u8> {
+fn look(runtime: &Runtime, config: &Config) -> Result<u8, u8> {
     let report = check(runtime, config).map_err(failed)?;
     print!("{report}");
-    Ok(ExitCode::from(report.exit_code()))
+    Ok(report.exit_code())
 }
 
 fn failed(error: impl std::fmt::Display) -> u8 {
