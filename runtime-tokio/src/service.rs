@@ -1,0 +1,88 @@
+//! The whole service: threads, switchboard, admin listener, signals.
+
+use ari_bridge_core::config::Config;
+use ari_bridge_host::{Launch, Options, ReadAgain, RunError, Service};
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::admin;
+use crate::switchboard::Driver;
+use crate::tasks::Tasks;
+
+/// How long the end of the service waits for a name that is being resolved: nothing can stop that.
+const END_WITHIN: Duration = Duration::from_secs(1);
+
+/// Starts the service on threads of its own.
+///
+/// # Errors
+///
+/// What the machine that it runs on refuses; an Asterisk or Realtime server that cannot be reached is not
+/// an error but is tried again.
+pub fn start(config: Config, options: Options) -> Result<Service, RunError> {
+    let launch = Launch::new(config, options)?;
+    let (calls, own) = many_threads(launch.threads.get())
+        .and_then(|calls| Ok((calls, own_thread()?)))
+        .map_err(RunError::Threads)?;
+    let tasks = Tasks::new(calls.handle().clone(), launch.shared.clone());
+    let listener = launch.admin(|listener| {
+        let _registered_with = calls.enter();
+        TcpListener::from_std(listener)
+    })?;
+    calls.spawn(admin::serve(listener, tasks.clone()));
+    launch.spawn(move |machine, notices, desk| {
+        own.block_on(Driver::new(machine, notices, desk, tasks).run());
+        own.shutdown_timeout(END_WITHIN);
+        calls.shutdown_timeout(END_WITHIN);
+    })
+}
+
+/// A runtime for the calls.
+fn many_threads(threads: usize) -> io::Result<Runtime> {
+    let made = AtomicUsize::new(0);
+    let name = move || format!("ari-bridge-{}", made.fetch_add(1, Ordering::Relaxed));
+    Builder::new_multi_thread().worker_threads(threads).thread_name_fn(name).enable_all().build()
+}
+
+/// A runtime on the thread that waits for it.
+pub(crate) fn own_thread() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// Runs the service until SIGTERM or SIGINT has drained it. A second signal ends the calls at once, a third one the
+/// process. At SIGHUP `read_again` reads the settings anew; its error leaves the old ones in force.
+///
+/// # Errors
+///
+/// As [`start`], and [`RunError::Panicked`] if the end came by a fault of our own.
+pub fn run(config: Config, options: Options, read_again: ReadAgain) -> Result<(), RunError> {
+    let waiting = own_thread().map_err(RunError::Threads)?;
+    let listen = || -> io::Result<[Signal; 3]> {
+        let _registered_with = waiting.enter();
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        let [terminate, interrupt, hang_up] = kinds.map(signal);
+        Ok([terminate?, interrupt?, hang_up?])
+    };
+    let [mut terminate, mut interrupt, mut hang_up] = listen().map_err(RunError::Signals)?;
+    let service = start(config, options)?;
+    let mut orders = service.signals(read_again);
+    // Reading the settings again blocks.
+    let obey = async move {
+        loop {
+            tokio::select! {
+                Some(()) = terminate.recv() => orders.stop(),
+                Some(()) = interrupt.recv() => orders.stop(),
+                Some(()) = hang_up.recv() => orders.hang_up(),
+                else => return,
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("ari-bridge-sig".to_owned())
+        .spawn(move || waiting.block_on(obey))
+        .map_err(RunError::Threads)?;
+    service.join()
+}
