@@ -188,14 +188,16 @@ pub(crate) fn extension(number: u16) -> String {
     format!("beside-{number}")
 }
 
-/// `ARI_BRIDGE_BIN`, if it is set and not empty, or the binary that lies beside this test's.
+/// `ARI_BRIDGE_BIN`, if it is set and not empty, or the program that lies beside this test's: `ARI_BRIDGE_PROGRAM`, or
+/// `ari-bridge`.
 fn binary() -> Outcome<PathBuf> {
-    let built = || std::env::current_exe().ok()?.parent()?.parent().map(|folder| folder.join("ari-bridge"));
-    let path =
-        std::env::var_os("ARI_BRIDGE_BIN").filter(|path| !path.is_empty()).map(PathBuf::from).or_else(built);
-    let path = path.ok_or("no folder to look for ari-bridge in")?;
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let program = set("ARI_BRIDGE_PROGRAM").unwrap_or_else(|| "ari-bridge".into());
+    let built = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join(program));
+    let path = set("ARI_BRIDGE_BIN").map(PathBuf::from).or_else(built);
+    let path = path.ok_or("no folder to look for the bridge in")?;
     if !path.exists() {
-        return Err(format!("{} is missing: cargo build -p ari-bridge-smol", path.display()));
+        return Err(format!("{} is missing: cargo build", path.display()));
     }
     // The bridge runs in another folder.
     Path::new(&path).canonicalize().map_err(|e| format!("{}: {e}", path.display()))

@@ -4,12 +4,13 @@ set -eu
 
 usage() {
     cat <<'TEXT'
-Usage: run.sh [--install] [--release] [--only WORD,WORD...]
+Usage: run.sh [--install] [--release] [--runtime smol|tokio] [--only WORD,WORD...]
 
 Provisions Asterisk 22 (see provision.sh), builds the bridge and runs the scenarios. Needs root, for the chroot.
 
   --install   install the Debian packages that are missing: mmdebstrap, sip-tester, ffmpeg
   --release   test the optimised build
+  --runtime   the runtime to test; default smol
   --only      run only the scenarios whose names contain one of the words; "echo", "keys:", "telephone:" and
               "facts" need no bridge
   --help      this text
@@ -23,11 +24,20 @@ say() { printf 'run: %s\n' "$*" >&2; }
 
 install=no
 profile=
+program=ari-bridge package=ari-bridge-smol
 only=
 while [ $# -gt 0 ]; do
     case $1 in
         --install) install=yes ;;
         --release) profile=--release ;;
+        --runtime)
+            shift
+            case ${1:-} in
+                smol) ;;
+                tokio) program=ari-bridge-tokio package=ari-bridge-tokio ;;
+                *) usage >&2; exit 2 ;;
+            esac
+            ;;
         --only) shift; only=${1:?--only needs a word} ;;
         --help | -h) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
@@ -61,7 +71,7 @@ cd "$here/../.."
 # Without quotes: one word or none.
 # shellcheck disable=SC2086
 {
-    [ -n "${ARI_BRIDGE_BIN:-}" ] || cargo build --locked $profile --package ari-bridge-smol --bin ari-bridge
-    ARI_BRIDGE_ASTERISK=1 ARI_BRIDGE_ASTERISK_ONLY=$only \
+    [ -n "${ARI_BRIDGE_BIN:-}" ] || cargo build --locked $profile --package "$package"
+    ARI_BRIDGE_ASTERISK=1 ARI_BRIDGE_ASTERISK_ONLY=$only ARI_BRIDGE_PROGRAM=$program \
         cargo test --locked $profile --package ari-bridge-tests --test asterisk -- --nocapture
 }
