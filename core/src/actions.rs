@@ -7,7 +7,7 @@ use core::fmt;
 use core::ops::Range;
 
 /// Where the bytes of an action lie in the [`Actions`] buffer that it came in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 pub struct Span {
     start: u32,
     len: u32,
@@ -32,7 +32,7 @@ impl Span {
 }
 
 /// The actions of one step, in the order in which they are to be performed, and their bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Actions<A> {
     list: Vec<A>,
     bytes: Vec<u8>,

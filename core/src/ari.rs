@@ -267,7 +267,7 @@ fn port(text: &str) -> Option<u16> {
 }
 
 /// An HTTP method that ARI uses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Method {
     /// GET
     Get,

@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// Why something between us and a peer failed, as far as a decision needs to know.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum IoFault {
     /// The name could not be resolved.
     Resolve,

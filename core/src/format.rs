@@ -1,12 +1,14 @@
 //! The audio formats in which Asterisk and the bridge talk, and how they look on the wire.
 
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// How long the audio of one packet that the bridge sends lasts, in milliseconds (RFC 3551 §4.2 default).
 pub const PTIME_MS: u64 = 20;
 
 /// The format of an ExternalMedia channel, under the name that Asterisk gives it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum MediaFormat {
     /// L16, 16 kHz, big-endian, from Asterisk; **G.722 back**. Asterisk sends slin16 on payload type 118 and
     /// silently drops what comes back on 118, because dynamic payload types are never registered for a
@@ -137,7 +139,8 @@ impl Encoding {
 }
 
 /// How audio is written in a message to or from the model (`audio.input.format`, `audio.output.format`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ModelFormat {
     /// `audio/pcm`: 16 bits, little-endian, mono, 24 kHz, the only rate that the API knows.
     #[default]

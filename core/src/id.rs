@@ -50,6 +50,12 @@ impl InstanceNonce {
     pub const fn new(bits: u32) -> Self {
         Self(bits)
     }
+
+    /// The random bits.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
 }
 
 impl fmt::Display for InstanceNonce {

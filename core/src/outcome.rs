@@ -4,7 +4,7 @@ use crate::time::Duration;
 use core::fmt;
 
 /// How a call went.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Hash)]
 pub struct Outcome {
     /// Why it ended.
     pub ended: EndReason,
@@ -20,7 +20,7 @@ pub struct Outcome {
 pub(crate) const PANICKED: &str = "panicked";
 
 /// Why a call ended. The first cause counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum EndReason {
     /// The caller hung up, or Asterisk took the channel away.
     CallerHungUp,
@@ -122,7 +122,7 @@ impl fmt::Display for EndReason {
 }
 
 /// Why the driver ends a call.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum StopReason {
     /// The process is going away: the caller is told goodbye, and goes on or is hung up.
     Shutdown,

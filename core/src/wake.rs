@@ -1,7 +1,7 @@
 //! The reasons of a call's deadlines.
 
 /// The reason of a deadline.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub enum Wake {
     /// Pacing: the next frame for the caller is due.
     Playout,

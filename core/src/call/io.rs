@@ -7,6 +7,7 @@ use crate::observe::{BadInput, Observation, Once};
 use crate::settings::MediaPlan;
 use crate::time::{Duration, Instant, UtcNanos};
 use core::net::SocketAddr;
+use serde::{Deserialize, Serialize};
 
 pub use crate::actions::Span;
 pub use crate::ari::Method;
@@ -64,7 +65,8 @@ pub enum Origin<'a> {
 }
 
 /// Which [`Origin`] a call has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Entry {
     /// [`Origin::Arrived`].
     Arrived,
@@ -203,7 +205,7 @@ pub enum Input<'a> {
 }
 
 /// Whether ARI events flow.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum LinkState {
     /// They flow.
     Up,
@@ -212,7 +214,7 @@ pub enum LinkState {
 }
 
 /// What the driver is to do. Actions of one step are performed in their order.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub enum Action {
     /// Send a request to ARI. Requests may be answered in any order; the machine sends one that depends on
     /// another only after the other's reply.
@@ -300,7 +302,7 @@ pub enum Action {
 }
 
 /// What the switchboard learns of a call that is under way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum News {
     /// A Realtime session stands.
     RealtimeIsWell,
@@ -311,7 +313,7 @@ pub enum News {
 }
 
 /// What a model wants of the program around the bridge.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum ToolAsk {
     /// That it performs a function.
     Function,
@@ -320,7 +322,7 @@ pub enum ToolAsk {
 }
 
 /// A line of the record of a conversation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub enum Record {
     /// What the caller said in a turn, if the server writes it down.
     CallerSaid {
@@ -383,7 +385,7 @@ pub enum Record {
 
 /// When to come back at the latest, and why. The driver sleeps until then or until an input is ready, gives
 /// every ready input, and then, if the deadline has passed, [`Input::Timer`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 #[must_use = "the deadline is the only one there is"]
 pub struct Next {
     /// The next deadline. It lies in the future, or it is a peer's time-out that a `Timer` settles.

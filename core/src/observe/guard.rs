@@ -4,7 +4,7 @@ use super::Severity;
 use core::fmt;
 
 /// A guard has something to tell.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Guard {
     /// The Realtime side has failed for so many calls in a row that new ones do not try it.
     BreakerOpened {

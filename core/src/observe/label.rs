@@ -4,7 +4,7 @@ use core::fmt;
 
 /// A short machine-made name from a peer (an error code, an event type), cut to what is harmless in a log:
 /// at most [`Label::MAX_BYTES`] of `[A-Za-z0-9_.:-]`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Label {
     bytes: [u8; Self::MAX_BYTES],
     len: u8,

@@ -79,7 +79,7 @@ impl RtpDrop {
 }
 
 /// What a peer sent that could not be read and was ignored.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum BadInput {
     /// An event of ARI that is not one.
     AriEvent,
@@ -129,7 +129,7 @@ impl Once {
 }
 
 /// What a machine tells. `Display` is the line in the log, [`Observation::severity`] its level.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Hash)]
 pub enum Observation {
     /// A call was taken on.
     CallStarted,

@@ -6,7 +6,7 @@ use crate::time::Duration;
 use core::fmt;
 
 /// How a conversation is kept going.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Recovery {
     /// A Realtime session is opened, after so long a wait.
     Retry {

@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// Why a call is not taken on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Refusal {
     /// As many calls as allowed are under way.
     TooManyCalls,

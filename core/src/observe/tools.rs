@@ -4,7 +4,7 @@ use crate::time::Duration;
 use core::fmt;
 
 /// How long an answer took, since the server said that the caller had stopped.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 pub struct TurnLatency {
     /// Until the server began the answer, if it said so.
     pub created: Option<Duration>,
@@ -15,7 +15,7 @@ pub struct TurnLatency {
 }
 
 /// What became of a request to a server of tools.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum McpEvent {
     /// It has listed its tools.
     Listed,
@@ -44,7 +44,7 @@ impl McpEvent {
 }
 
 /// Why a function that the model called was not performed; the model is told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum ToolFault {
     /// There is no function of that name.
     Unknown,

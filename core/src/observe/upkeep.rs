@@ -7,7 +7,7 @@ use crate::time::Duration;
 use core::fmt;
 
 /// The switchboard keeps the house.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Upkeep {
     /// Asterisk has not answered a ping: the event socket is taken for dead.
     LinkSilent,

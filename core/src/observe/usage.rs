@@ -1,5 +1,7 @@
 //! What an answer has used up.
 
+use core::hash::{Hash, Hasher};
+
 /// A kind of token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UsageKind {
@@ -39,6 +41,13 @@ impl UsageKind {
 /// How many tokens of each kind, in the order of [`UsageKind::ALL`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage([u64; 6]);
+
+impl Hash for Usage {
+    /// One number after the other: an array is hashed as its memory, whose order of bytes is the machine's.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.iter().for_each(|tokens| tokens.hash(state));
+    }
+}
 
 impl Usage {
     /// How many of this kind.

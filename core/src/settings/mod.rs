@@ -1,7 +1,8 @@
 //! What an operator decides, as values that the machines read. `config` makes them from text.
 //!
 //! Nothing secret is in here: keys and passwords stay with the driver, so that settings can be shown, logged
-//! and written into a capture.
+//! and written into a capture. What a capture has no field for is as by default; a field that is unknown here is refused,
+//! because a replay without it would be another call.
 
 mod recovery;
 mod session;
@@ -11,17 +12,20 @@ pub use session::*;
 
 use crate::format::MediaFormat;
 use crate::time::Duration;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// How a call is carried.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Transport {
     /// RTP over UDP to a UnicastRTP channel.
     Rtp,
 }
 
 /// How a media path is to be opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MediaPlan {
     /// By which means.
     pub transport: Transport,
@@ -30,7 +34,8 @@ pub struct MediaPlan {
 }
 
 /// Whose packets are taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RtpSource {
     /// Only those from the address that Asterisk told, and before it told one, nobody's.
     #[default]
@@ -42,7 +47,8 @@ pub enum RtpSource {
 }
 
 /// Whether the caller can interrupt the agent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum BargeIn {
     /// At the first sound that the server takes for speech.
     #[default]
@@ -70,7 +76,8 @@ impl BargeIn {
 }
 
 /// What a call needs to know.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct CallSettings {
     /// The name under which the bridge is registered with Asterisk.
     pub ari_app: String,
@@ -109,7 +116,9 @@ pub struct CallSettings {
     pub failed_answer: FailedAnswer,
     /// Where a caller goes with whom no conversation is possible.
     pub fallback: Fallback,
-    /// The sounds of the bridge's own.
+    /// The sounds of the bridge's own. They are audio, and not part of what serde makes of settings: a capture has them
+    /// beside it.
+    #[serde(skip)]
     pub prompts: Arc<Prompts>,
     /// What the model costs, if that is known.
     pub prices: Option<Prices>,
@@ -118,7 +127,8 @@ pub struct CallSettings {
 }
 
 /// What becomes of the keys that a caller presses.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Keys {
     /// How long a pause ends an entry that no `#` has ended.
     pub pause: Duration,
@@ -128,7 +138,8 @@ pub struct Keys {
 }
 
 /// A place in the dialplan where the model may send the caller. The model knows its name only.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Transfer {
     /// What the model calls it.
     pub name: String,
@@ -141,7 +152,8 @@ pub struct Transfer {
 }
 
 /// What the switchboard needs to know.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct SwitchboardSettings {
     /// The name under which the bridge is registered with Asterisk.
     pub ari_app: String,

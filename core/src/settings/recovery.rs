@@ -3,10 +3,12 @@
 use crate::observe::{Usage, UsageKind};
 use crate::time::Duration;
 use core::fmt;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// How a conversation is carried over from one Realtime session to the next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Recovery {
     /// How long a lost session is tried to be replaced, since it was lost; zero means that a call ends with its
     /// session.
@@ -18,7 +20,8 @@ pub struct Recovery {
 }
 
 /// What becomes of an answer that was being heard when its session was lost.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Resume {
     /// The agent is asked to go on where it was cut off.
     #[default]
@@ -45,7 +48,8 @@ impl Resume {
 }
 
 /// What follows when the caller has spoken and nothing happens.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct DeadAir {
     /// How long nothing may happen; `None` means for ever, and then there are no steps.
     pub after: Option<Duration>,
@@ -55,7 +59,8 @@ pub struct DeadAir {
 }
 
 /// A step out of dead air.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum DeadAirStep {
     /// The caller hears [`Prompt::Moment`] the first time, and then [`Prompt::Comfort`].
     Filler,
@@ -84,7 +89,8 @@ impl DeadAirStep {
 }
 
 /// What follows when an answer has failed and failed again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FailedAnswer {
     /// The caller hears [`Prompt::Sorry`] and may speak again; after three such turns in a row, as [`Self::Fallback`].
     #[default]
@@ -108,7 +114,8 @@ impl FailedAnswer {
 }
 
 /// Where a caller goes with whom no conversation is possible.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fallback {
     /// On in the dialplan; one who was answered hears [`Prompt::Moment`] first.
     Dialplan(Place),
@@ -124,7 +131,8 @@ impl Default for Fallback {
 
 /// A place in the dialplan, as `POST /channels/{id}/continue` takes it. What is not named is as Asterisk has it
 /// (`res/ari/resource_channels.c`); without any of them it is the next priority.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Place {
     /// The context; without it that of the channel.
     pub context: Option<String>,
@@ -135,7 +143,8 @@ pub struct Place {
 }
 
 /// When a Realtime side that fails for every call is left in peace.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Breaker {
     /// After so many calls in a row that it failed for; one or more.
     pub calls: u32,
@@ -162,7 +171,7 @@ impl Default for Breaker {
 }
 
 /// A sound of the bridge's own, for when the model does not speak.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Prompt {
     /// One moment, please.
     Moment,
@@ -265,7 +274,8 @@ fn tones(tones: &[(i32, i32)]) -> Arc<[i16]> {
 }
 
 /// What a model costs, in billionths of a US dollar for each token: dollars for a million tokens, times a thousand.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Prices {
     /// Text that goes in.
     pub text_in: u64,

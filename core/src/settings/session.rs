@@ -4,9 +4,11 @@
 //! `None` is not sent, and the server keeps its own default.
 
 use crate::format::ModelFormat;
+use serde::{Deserialize, Serialize};
 
 /// How the server wants to be spoken to. Most servers that call themselves compatible speak [`Dialect::OpenAi`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Dialect {
     /// The GA interface: OpenAI's own, and LocalAI's, vLLM-Omni's and Hugging Face speech-to-speech's.
     #[default]
@@ -39,7 +41,8 @@ impl Dialect {
 }
 
 /// The `session.update` of a call.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct SessionSettings {
     /// How the server wants to be spoken to.
     pub dialect: Dialect,
@@ -82,7 +85,8 @@ pub struct SessionSettings {
 }
 
 /// How the server tells that the caller speaks (`turn_detection`).
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum TurnDetection {
     /// By sound (`server_vad`).
     Server(ServerVad),
@@ -95,7 +99,8 @@ pub enum TurnDetection {
 
 /// Detection by sound. Every field is always sent, because the server's own defaults differ from its
 /// documentation (`silence_duration_ms` is 200, not 500).
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ServerVad {
     /// From 0 (everything is speech) to 1.
     pub threshold: f64,
@@ -109,7 +114,8 @@ pub struct ServerVad {
 }
 
 /// How soon a turn is taken for complete.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Eagerness {
     /// The caller is given time: up to 8 s.
     Low,
@@ -139,7 +145,8 @@ impl Eagerness {
 }
 
 /// What stands between the caller's mouth and the microphone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum NoiseReduction {
     /// A handset or a headset.
     NearField,
@@ -162,7 +169,8 @@ impl NoiseReduction {
 }
 
 /// How the server writes down what the caller says.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Transcription {
     /// The model, e.g. `gpt-realtime-whisper`.
     pub model: String,
@@ -173,7 +181,8 @@ pub struct Transcription {
 }
 
 /// Something that the model can call.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Tool {
     /// A function that the program around the bridge performs.
     Function(Function),
@@ -182,7 +191,8 @@ pub enum Tool {
 }
 
 /// A function that the model can call.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Function {
     /// Its name: letters, digits, `_` and `-`.
     pub name: String,
@@ -196,7 +206,8 @@ pub struct Function {
 
 /// A server of tools in the Model Context Protocol, called by the Realtime server. There is no field for a
 /// secret, on purpose: settings are shown and recorded.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct McpServer {
     /// How it is told from others.
     pub label: String,
@@ -211,7 +222,8 @@ pub struct McpServer {
 }
 
 /// Whether calls to an MCP server are asked for first (`require_approval`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Approval {
     /// They are made at once.
     Never,
@@ -220,7 +232,8 @@ pub enum Approval {
 }
 
 /// Whether the model must call something (`tool_choice`).
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ToolChoice {
     /// It may.
     #[default]
@@ -234,7 +247,8 @@ pub enum ToolChoice {
 }
 
 /// The longest answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum MaxOutputTokens {
     /// So many tokens.
     Tokens(u32),
@@ -243,7 +257,8 @@ pub enum MaxOutputTokens {
 }
 
 /// What becomes of a conversation that outgrows the model.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Truncation {
     /// The server drops the oldest.
     Auto,
@@ -259,7 +274,8 @@ pub enum Truncation {
 }
 
 /// How long the model thinks; only newer models do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ReasoningEffort {
     /// Hardly.
     Minimal,
@@ -291,7 +307,8 @@ impl ReasoningEffort {
 }
 
 /// Whether the server keeps a trace of the session.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Tracing {
     /// Under names that it makes.
     Auto,

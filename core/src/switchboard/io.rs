@@ -82,7 +82,7 @@ pub enum Input<'a> {
 }
 
 /// What the driver is to do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub enum Action {
     /// Open the event socket (`GET /ari/events?app=…`), now; the answer is `AriUp` or `AriDown`.
     OpenAri,
@@ -140,7 +140,7 @@ pub enum Action {
 }
 
 /// When to come back at the latest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 #[must_use = "the deadline is the only one there is"]
 pub struct Next {
     /// The next deadline and its reason; it lies in the future or a `Timer` settles it.
@@ -150,7 +150,7 @@ pub struct Next {
 }
 
 /// The reason of a deadline.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub enum Wake {
     /// The event socket is to be opened again.
     Reconnect,
