@@ -16,7 +16,7 @@
 //! | 1 codecs between bytes and values, no state | [`json`], [`ari`], [`realtime`], [`rtp`], [`pcm`], [`wav`] |
 //! | 2 media | [`jitter`], [`resample`], [`codec`], [`conceal`], [`echo`], [`meter`], [`transcript`], [`playout`], [`uplink`], [`downlink`] |
 //! | 3 machines | [`call`], [`switchboard`] |
-//! | 4 services | [`config`], [`metrics`], [`admin`], [`http`], [`ports`], [`check`], [`record`], `sim` (feature) |
+//! | 4 services | [`config`], [`metrics`], [`admin`], [`http`], [`ports`], [`check`], [`record`], [`capture`], [`replay`](mod@replay), `sim` (feature) |
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -27,6 +27,7 @@ pub mod actions;
 pub mod admin;
 pub mod ari;
 pub mod call;
+pub mod capture;
 pub mod check;
 pub mod codec;
 pub mod conceal;
@@ -50,6 +51,7 @@ pub mod playout;
 pub mod ports;
 pub mod realtime;
 pub mod record;
+pub mod replay;
 pub mod resample;
 pub mod rng;
 pub mod rtp;
