@@ -99,7 +99,7 @@ impl Driver {
     }
 
     fn perform(&mut self) {
-        let out = self.machine.take_actions();
+        let (_, out) = self.machine.take_actions();
         for action in out.iter() {
             match self.desk.perform(action, &out) {
                 None => {}

@@ -104,7 +104,7 @@ impl Driver {
     }
 
     fn perform(&mut self, cx: &mut Context<'_>) {
-        let out = self.machine.take_actions();
+        let (_, out) = self.machine.take_actions();
         for errand in out.iter().filter_map(|action| self.desk.perform(action, &out)) {
             match errand {
                 Errand::OpenAri(target) => self.events = Some(Link::open(LinkId(0), net::open(target))),

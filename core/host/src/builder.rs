@@ -17,6 +17,7 @@ use crate::tool::{ToolAnswer, ToolCall};
 use crate::watch::Watch;
 
 type OnObservation = Box<dyn Fn(Option<CallId>, &Observation) + Send + Sync>;
+type OnLog = Box<dyn Fn(Option<CallId>, Vec<u8>) + Send + Sync>;
 type OnFunction = Box<dyn Fn(ToolCall, ToolAnswer) + Send + Sync>;
 
 /// A bridge that is being put together. Without further ado it is what the program is: settings from the environment
@@ -25,6 +26,7 @@ pub struct Builder {
     runtime: &'static Runtime,
     settings: ReadAgain,
     functions: Vec<Function>,
+    log_bytes: Option<usize>,
     hooks: Hooks,
 }
 
@@ -39,7 +41,7 @@ impl Builder {
     #[must_use]
     pub fn new(runtime: &'static Runtime) -> Self {
         let settings = Box::new(|| cli::settings(None).inspect(cli::warn));
-        Self { runtime, settings, functions: Vec::new(), hooks: Hooks::default() }
+        Self { runtime, settings, functions: Vec::new(), log_bytes: None, hooks: Hooks::default() }
     }
 
     /// Takes the settings from here instead of from the environment: at the start, and again at every SIGHUP. The error
@@ -74,6 +76,19 @@ impl Builder {
         self
     }
 
+    /// Gives the log of every call and, without one, of the switchboard, when it is over: a capture
+    /// ([`ari_bridge_core::capture`]) of at most `max_bytes`, in which what people said is too.
+    #[must_use]
+    pub fn on_log(
+        mut self,
+        max_bytes: usize,
+        take: impl Fn(Option<CallId>, Vec<u8>) + Send + Sync + 'static,
+    ) -> Self {
+        self.log_bytes = Some(max_bytes);
+        self.hooks.log = Some(Box::new(take));
+        self
+    }
+
     /// Sees everything, records and approvals included. Of functions it is asked for those that [`Builder::function`]
     /// does not perform.
     #[must_use]
@@ -105,14 +120,14 @@ impl Builder {
     }
 
     fn finish(self) -> Result<(&'static Runtime, Config, Options, ReadAgain), RunError> {
-        let Self { runtime, mut settings, functions, hooks } = self;
+        let Self { runtime, mut settings, functions, log_bytes, hooks } = self;
         let mut read = move || {
             let mut config = settings()?;
             config.call.session.tools.extend(functions.iter().cloned().map(Tool::Function));
             Ok(config)
         };
         let config = read().map_err(RunError::Settings)?;
-        let options = Options { watch: Some(Arc::new(hooks)), ..Options::default() };
+        let options = Options { log_bytes, ..Options::watched(Arc::new(hooks)) };
         Ok((runtime, config, options, Box::new(read)))
     }
 }
@@ -121,6 +136,7 @@ impl Builder {
 struct Hooks {
     observation: Option<OnObservation>,
     functions: BTreeMap<String, OnFunction>,
+    log: Option<OnLog>,
     watch: Option<Arc<dyn Watch>>,
 }
 
@@ -137,6 +153,14 @@ impl Watch for Hooks {
     fn record(&self, call: CallId, record: &Record, out: &Actions) {
         if let Some(watch) = &self.watch {
             watch.record(call, record, out);
+        }
+    }
+
+    fn log(&self, call: Option<CallId>, log: Vec<u8>) {
+        if let Some(take) = &self.log {
+            take(call, log);
+        } else if let Some(watch) = &self.watch {
+            watch.log(call, log);
         }
     }
 

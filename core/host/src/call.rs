@@ -1,7 +1,7 @@
 //! A call, but for its sockets and its timers.
 
 use ari_bridge_core::call::{
-    Action, Actions, Call, Entry, Input, IoFault, LinkState, Next, Origin, Outcome, Start, StopReason,
+    Action, Actions, Call, Entry, Input, IoFault, LinkState, Origin, Outcome, Start, StopReason,
 };
 use ari_bridge_core::id::{CallId, IdPrefix, LegId, LinkId, RequestId, ToolId};
 use ari_bridge_core::settings::Transport;
@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tracing::Instrument;
 
-use crate::clock::{Clock, utc};
+use crate::clock::utc;
 use crate::mailbox::{Mailbox, Post};
 use crate::media::Bound;
 use crate::record::Recording;
@@ -123,7 +123,7 @@ impl Opening {
             media: self.terms.media,
             origin: Origin::new(self.entry, &self.about),
         };
-        let machine = Machine::new(&self.terms, start);
+        let machine = Machine::begin(&self.terms.call, start, &self.shared, Some(self.ids.call));
         let desk = Desk {
             id: self.ids.call,
             recording: Recording::new(&self.shared, &start),
@@ -155,58 +155,8 @@ impl Opening {
     }
 }
 
-/// The machine of a call with what every step needs.
-#[derive(Debug)]
-pub struct Machine {
-    call: Call,
-    clock: Clock,
-    out: Actions,
-    next: Next,
-}
-
-impl Machine {
-    fn new(terms: &Terms, start: Start<'_>) -> Self {
-        let (mut clock, mut out) = (Clock::start(), Actions::new());
-        let (call, next) = Call::new(&terms.call, start, clock.tick(), &mut out);
-        Self { call, clock, out, next }
-    }
-
-    /// Steps it. What it wants is to be taken with [`Machine::take_actions`].
-    pub fn step(&mut self, input: Input<'_>) {
-        self.out.clear();
-        let now = self.clock.tick();
-        self.next = self.call.step(now, input, &mut self.out);
-    }
-
-    /// The actions of the last step, lent out until they come back with [`Machine::return_actions`], so that memory is
-    /// used again.
-    pub fn take_actions(&mut self) -> (Instant, Actions) {
-        (self.clock.last(), std::mem::take(&mut self.out))
-    }
-
-    /// Gives the memory back.
-    pub fn return_actions(&mut self, out: Actions) {
-        self.out = out;
-    }
-
-    /// When it wants its timer.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        self.next.deadline.map(|(at, _)| at)
-    }
-
-    /// Whether it is time for that.
-    #[must_use]
-    pub fn is_due(&self) -> bool {
-        self.deadline().is_some_and(|at| self.clock.is_due(at))
-    }
-
-    /// By what its deadlines go.
-    #[must_use]
-    pub const fn clock(&self) -> &Clock {
-        &self.clock
-    }
-}
+/// The machine of a call.
+pub type Machine = crate::machine::Machine<Call>;
 
 /// What is left of an action for who has sockets and timers.
 pub enum Errand<'a> {

@@ -15,6 +15,7 @@ pub mod clock;
 mod demo;
 mod error;
 pub mod link;
+pub mod machine;
 pub mod mailbox;
 pub mod media;
 mod notify;

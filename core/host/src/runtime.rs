@@ -32,6 +32,9 @@ pub type ReadAgain = Box<dyn FnMut() -> Result<Config, String> + Send>;
 pub struct Options {
     /// Sees what happens.
     pub watch: Option<Arc<dyn Watch>>,
+    /// If it is wanted of every machine what it was given and what it did, how many bytes of that are kept at the most
+    /// ([`Watch::log`]).
+    pub log_bytes: Option<usize>,
     /// Whether the supervisor of the process that the environment names, if there is one, is told how the service is.
     /// For a service that is all of its process.
     pub is_supervised: bool,

@@ -14,7 +14,7 @@ use crate::mailbox::{Mailbox, Post, mailbox};
 use crate::notify::Supervisor;
 use crate::runtime::{Options, ReadAgain, threads};
 use crate::shared::Shared;
-use crate::switchboard::{Desk, Machine, Notice};
+use crate::switchboard::{self, Desk, Machine, Notice};
 
 /// A running service. It runs until it is drained, whether or not this handle lives.
 pub struct Service {
@@ -135,7 +135,7 @@ impl Launch {
     ) -> Result<Service, RunError> {
         let Self { shared, admin: (_, admin), supervisor, .. } = self;
         let (post, notices) = mailbox();
-        let machine = Machine::new(&shared.fixed.switchboard);
+        let machine = switchboard::begin(&shared);
         let desk = Desk::new(shared.clone(), post.clone(), supervisor.clone());
         let ending = shared.clone();
         let main = move || {

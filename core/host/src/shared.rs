@@ -42,6 +42,7 @@ pub struct Shared {
     health: Mutex<Health>,
     ports: Ports,
     watch: Option<Arc<dyn Watch>>,
+    log_bytes: Option<usize>,
 }
 
 impl fmt::Debug for Shared {
@@ -74,6 +75,7 @@ impl Shared {
             health: Mutex::default(),
             ports: Ports::new(&config.rtp),
             watch: options.watch,
+            log_bytes: options.log_bytes,
             fixed: config,
         })
     }
@@ -139,6 +141,18 @@ impl Shared {
     pub(crate) fn record(&self, call: CallId, record: &Record, out: &Actions) {
         if let Some(watch) = &self.watch {
             watch.record(call, record, out);
+        }
+    }
+
+    /// How much of what a machine is given is kept, if any.
+    pub(crate) const fn log_bytes(&self) -> Option<usize> {
+        self.log_bytes
+    }
+
+    /// Hands the log of a machine to who watches.
+    pub(crate) fn keep_log(&self, call: Option<CallId>, log: Vec<u8>) {
+        if let Some(watch) = &self.watch {
+            watch.log(call, log);
         }
     }
 

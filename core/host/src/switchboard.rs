@@ -1,9 +1,10 @@
 //! The switchboard, but for the event socket and its timers.
 
 use ari_bridge_core::call::{LinkState, News, Outcome};
+use ari_bridge_core::capture::SwitchboardStart;
 use ari_bridge_core::id::{CallId, InstanceNonce, RequestId};
 use ari_bridge_core::settings::SwitchboardSettings;
-use ari_bridge_core::switchboard::{Action, Actions, Input, Next, Switchboard};
+use ari_bridge_core::switchboard::{Action, Actions, Input, Switchboard};
 use ari_bridge_core::time::Instant;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::{Letter, Opening};
-use crate::clock::{Clock, utc};
+use crate::clock::utc;
 use crate::mailbox::{Post, mailbox};
 use crate::notify::{Pulse, Supervisor};
 use crate::requests::{Reply, Request};
@@ -58,58 +59,15 @@ impl Notice {
     }
 }
 
-/// The switchboard's machine with what every step needs.
-#[derive(Debug)]
-pub struct Machine {
-    switchboard: Switchboard,
-    clock: Clock,
-    out: Actions,
-    next: Next,
-}
+/// The switchboard's machine.
+pub type Machine = crate::machine::Machine<Switchboard>;
 
-impl Machine {
-    pub(crate) fn new(settings: &SwitchboardSettings) -> Self {
-        let (mut clock, mut out) = (Clock::start(), Actions::new());
-        let nonce = InstanceNonce::new((random() >> 32) as u32);
-        let (switchboard, next) = Switchboard::new(settings, nonce, random(), utc(), clock.tick(), &mut out);
-        tracing::info!("this run names what it makes on Asterisk {nonce}-…");
-        Self { switchboard, clock, out, next }
-    }
-
-    /// Steps it. What it wants is to be taken with [`Machine::take_actions`].
-    pub fn step(&mut self, input: Input<'_>) {
-        self.out.clear();
-        let now = self.clock.tick();
-        self.next = self.switchboard.step(now, input, &mut self.out);
-    }
-
-    /// The actions of the last step, lent out until they come back with [`Machine::return_actions`].
-    pub fn take_actions(&mut self) -> Actions {
-        std::mem::take(&mut self.out)
-    }
-
-    /// Gives the memory back.
-    pub fn return_actions(&mut self, out: Actions) {
-        self.out = out;
-    }
-
-    /// When it wants its timer.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        self.next.deadline.map(|(at, _)| at)
-    }
-
-    /// Whether it is time for that.
-    #[must_use]
-    pub fn is_due(&self) -> bool {
-        self.deadline().is_some_and(|at| self.clock.is_due(at))
-    }
-
-    /// By what its deadlines go.
-    #[must_use]
-    pub const fn clock(&self) -> &Clock {
-        &self.clock
-    }
+/// Makes it, with a name for this run of the bridge.
+pub(crate) fn begin(shared: &Arc<Shared>) -> Machine {
+    let nonce = InstanceNonce::new((random() >> 32) as u32);
+    tracing::info!("this run names what it makes on Asterisk {nonce}-…");
+    let start = SwitchboardStart { nonce, seed: random(), utc: utc() };
+    Machine::begin(&shared.fixed.switchboard, start, shared, None)
 }
 
 /// What is left of an action for who has sockets and tasks.

@@ -18,6 +18,13 @@ pub trait Watch: Send + Sync {
         let _ = (call, record, out);
     }
 
+    /// A call, or, without one, the switchboard, is over, and this is what it was given and what it did: a capture
+    /// ([`ari_bridge_core::capture`]), if [`Options::log_bytes`](crate::Options::log_bytes) asks for it. What people
+    /// said is in it.
+    fn log(&self, call: Option<CallId>, log: Vec<u8>) {
+        let _ = (call, log);
+    }
+
     /// The model calls a function that the settings describe, or an MCP server's tool that must be approved. Take
     /// the work elsewhere: this is called from the task of the call. Without an answer in time the model is told
     /// that it failed.

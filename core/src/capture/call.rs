@@ -71,6 +71,10 @@ impl Machine for Call {
     fn step(&mut self, now: Instant, input: Input<'_>, out: &mut Actions) -> Next {
         Self::step(self, now, input, out)
     }
+
+    fn deadline(next: &Next) -> Option<Instant> {
+        next.deadline.map(|(at, _)| at)
+    }
 }
 
 impl Format for Call {

@@ -44,6 +44,9 @@ pub trait Machine: format::Format {
     ///
     /// If `now` is not later than at the last step.
     fn step(&mut self, now: Instant, input: Self::Input<'_>, out: &mut Actions<Self::Action>) -> Self::Next;
+
+    /// When it wants its timer.
+    fn deadline(next: &Self::Next) -> Option<Instant>;
 }
 
 /// How a machine is written down. Nobody outside can make a third machine.

@@ -79,6 +79,10 @@ impl Machine for Switchboard {
     fn step(&mut self, now: Instant, input: Input<'_>, out: &mut Actions) -> Next {
         Self::step(self, now, input, out)
     }
+
+    fn deadline(next: &Next) -> Option<Instant> {
+        next.deadline.map(|(at, _)| at)
+    }
 }
 
 impl Format for Switchboard {
