@@ -39,7 +39,7 @@ mod service;
 mod switchboard;
 mod tasks;
 
-pub use ari_bridge_core::settings::Function;
+pub use ari_bridge_core::{self, settings::Function};
 pub use ari_bridge_host::{Builder, Options, RunError, Service, ToolAnswer, ToolCall, Watch};
 pub use service::{run, start};
 
