@@ -3,10 +3,11 @@
 use ari_bridge_core::config::Config;
 use ari_bridge_host::{Launch, Options, ReadAgain, RunError, Service};
 use std::io;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
@@ -24,9 +25,8 @@ const END_WITHIN: Duration = Duration::from_secs(1);
 /// an error but is tried again.
 pub fn start(config: Config, options: Options) -> Result<Service, RunError> {
     let launch = Launch::new(config, options)?;
-    let (calls, own) = many_threads(launch.threads.get())
-        .and_then(|calls| Ok((calls, own_thread()?)))
-        .map_err(RunError::Threads)?;
+    let calls = many_threads(launch.threads.get()).map_err(RunError::Threads)?;
+    let own = own_thread().map_err(RunError::Threads)?;
     let tasks = Tasks::new(calls.handle().clone(), launch.shared.clone());
     let listener = launch.admin(|listener| {
         let _registered_with = calls.enter();
@@ -35,21 +35,44 @@ pub fn start(config: Config, options: Options) -> Result<Service, RunError> {
     calls.spawn(admin::serve(listener, tasks.clone()));
     launch.spawn(move |machine, notices, desk| {
         own.block_on(Driver::new(machine, notices, desk, tasks).run());
-        own.shutdown_timeout(END_WITHIN);
-        calls.shutdown_timeout(END_WITHIN);
+        drop((own, calls));
     })
 }
 
+/// A runtime that can be dropped anywhere.
+pub(crate) struct Threads(Option<Runtime>);
+
+impl Deref for Threads {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        let Some(runtime) = self.0.take() else { return };
+        // Inside another runtime, where a service may fail to start, nothing may wait.
+        if Handle::try_current().is_ok() {
+            runtime.shutdown_background();
+        } else {
+            runtime.shutdown_timeout(END_WITHIN);
+        }
+    }
+}
+
 /// A runtime for the calls.
-fn many_threads(threads: usize) -> io::Result<Runtime> {
+fn many_threads(threads: usize) -> io::Result<Threads> {
     let made = AtomicUsize::new(0);
     let name = move || format!("ari-bridge-{}", made.fetch_add(1, Ordering::Relaxed));
-    Builder::new_multi_thread().worker_threads(threads).thread_name_fn(name).enable_all().build()
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads).thread_name_fn(name).enable_all().build().map(|made| Threads(Some(made)))
 }
 
 /// A runtime on the thread that waits for it.
-pub(crate) fn own_thread() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
+pub(crate) fn own_thread() -> io::Result<Threads> {
+    Builder::new_current_thread().enable_all().build().map(|made| Threads(Some(made)))
 }
 
 /// Runs the service until SIGTERM or SIGINT has drained it. A second signal ends the calls at once, a third one the
