@@ -118,12 +118,8 @@ impl Http {
         is_whole.then(|| Socket::new(self.stream, self.received.split_off(asked.bytes)))
     }
 
-    pub(super) fn arm(&mut self) -> io::Result<()> {
-        self.stream.arm(self.asked.is_none(), !self.unsent.is_empty())
-    }
-
-    pub(super) const fn has_told(&mut self) {
-        self.stream.has_told();
+    pub(super) fn arm(&mut self, anew: bool) -> io::Result<()> {
+        self.stream.arm(self.asked.is_none(), !self.unsent.is_empty(), anew)
     }
 }
 

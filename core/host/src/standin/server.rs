@@ -77,14 +77,14 @@ impl Server {
     ) -> io::Result<Self> {
         let poller = Arc::new(Poller::new()?);
         let mut listener = Watched::new(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, &poller, LISTENER)?;
-        listener.arm(true, false)?;
+        listener.arm(true, false, true)?;
         let address = listener.socket().local_addr()?;
-        let mut ids = LISTENER + 1..;
-        let mut ports = BTreeMap::new();
-        for ((port, socket), key) in media.into_iter().zip(&mut ids) {
-            let mut socket = Watched::new(socket.clone(), &poller, key)?;
-            socket.arm(true, false)?;
-            ports.insert(key, (*port, socket));
+        let (mut ports, mut last_id) = (BTreeMap::new(), LISTENER);
+        for (port, socket) in media {
+            last_id += 1;
+            let mut socket = Watched::new(socket.clone(), &poller, last_id)?;
+            socket.arm(true, false, true)?;
+            ports.insert(last_id, (*port, socket));
         }
         let stopped = Arc::<AtomicBool>::default();
         let connections = Connections {
@@ -92,7 +92,7 @@ impl Server {
             stopped: stopped.clone(),
             listener,
             media: ports,
-            ids: Box::new(ids),
+            last_id,
             open: BTreeMap::new(),
             ready: BTreeSet::new(),
             service,
@@ -123,7 +123,7 @@ struct Connections<S> {
     stopped: Arc<AtomicBool>,
     listener: Watched<TcpListener>,
     media: BTreeMap<u64, (u16, Watched<Arc<UdpSocket>>)>,
-    ids: Box<dyn Iterator<Item = u64> + Send>,
+    last_id: u64,
     open: BTreeMap<u64, Connection>,
     /// Whom the poller has told of, and who has more than was taken at its last turn.
     ready: BTreeSet<u64>,
@@ -153,20 +153,7 @@ impl<S: Service> Connections<S> {
                 tracing::error!("a stand-in ends: {error}");
                 return;
             }
-            for event in events.iter() {
-                self.has_told(event.key as u64);
-            }
-        }
-    }
-
-    fn has_told(&mut self, key: u64) {
-        self.ready.insert(key);
-        if let Some((_, socket)) = self.media.get_mut(&key) {
-            socket.has_told();
-        } else if let Some(connection) = self.open.get_mut(&key) {
-            connection.has_told();
-        } else {
-            self.listener.has_told();
+            self.ready.extend(events.iter().map(|event| event.key as u64));
         }
     }
 
@@ -179,7 +166,7 @@ impl<S: Service> Connections<S> {
                 self.receive(key);
             } else if let Some(connection) = self.open.remove(&key) {
                 let left = connection.turn(key, &mut self.service);
-                self.keep(key, left);
+                self.keep(key, left, true);
             }
         }
         let mut orders = Vec::new();
@@ -191,7 +178,7 @@ impl<S: Service> Connections<S> {
             for (id, order) in orders.drain(..) {
                 if let Some(connection) = self.open.remove(&id) {
                     let left = connection.obey(order, id, &mut self.service);
-                    self.keep(id, left);
+                    self.keep(id, left, false);
                 }
             }
         };
@@ -202,10 +189,10 @@ impl<S: Service> Connections<S> {
         [due, given_up, more].into_iter().flatten().min()
     }
 
-    /// Keeps what is left of a connection.
-    fn keep(&mut self, id: u64, left: Option<Connection>) {
+    /// Keeps what is left of a connection; `anew` if the poller may have told of it.
+    fn keep(&mut self, id: u64, left: Option<Connection>, anew: bool) {
         let Some(mut connection) = left else { return };
-        if connection.arm().is_ok() {
+        if connection.arm(anew).is_ok() {
             if connection.has_more() {
                 self.ready.insert(id);
             }
@@ -218,9 +205,10 @@ impl<S: Service> Connections<S> {
             match self.listener.socket().accept() {
                 Ok((stream, _)) => {
                     let _ = stream.set_nodelay(true);
-                    let Some(id) = self.ids.next() else { return };
-                    let connection = Watched::new(stream, &self.poller, id);
-                    self.keep(id, connection.ok().map(|stream| Connection::Http(Http::new(stream))));
+                    self.last_id += 1;
+                    let stream = Watched::new(stream, &self.poller, self.last_id);
+                    let connection = stream.ok().map(|stream| Connection::Http(Http::new(stream)));
+                    self.keep(self.last_id, connection, true);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => {
@@ -229,7 +217,7 @@ impl<S: Service> Connections<S> {
                 }
             }
         }
-        let _ = self.listener.arm(true, false);
+        let _ = self.listener.arm(true, false, true);
     }
 
     fn receive(&mut self, key: u64) {
@@ -245,7 +233,7 @@ impl<S: Service> Connections<S> {
                 Err(_) => {}
             }
         }
-        let _ = socket.arm(true, false);
+        let _ = socket.arm(true, false, true);
     }
 }
 
@@ -294,17 +282,10 @@ impl Connection {
         }
     }
 
-    fn arm(&mut self) -> io::Result<()> {
+    fn arm(&mut self, anew: bool) -> io::Result<()> {
         match self {
-            Self::Http(http) => http.arm(),
-            Self::Socket(socket) => socket.arm(),
-        }
-    }
-
-    fn has_told(&mut self) {
-        match self {
-            Self::Http(http) => http.has_told(),
-            Self::Socket(socket) => socket.has_told(),
+            Self::Http(http) => http.arm(anew),
+            Self::Socket(socket) => socket.arm(anew),
         }
     }
 }

@@ -155,13 +155,9 @@ impl Socket {
         Ok(())
     }
 
-    pub(super) fn arm(&mut self) -> io::Result<()> {
+    pub(super) fn arm(&mut self, anew: bool) -> io::Result<()> {
         let is_broken = matches!(self.phase, Phase::Broken(_));
-        self.socket.get_mut().arm(!is_broken, !is_broken && self.unsent > 0)
-    }
-
-    pub(super) fn has_told(&mut self) {
-        self.socket.get_mut().has_told();
+        self.socket.get_mut().arm(!is_broken, !is_broken && self.unsent > 0, anew)
     }
 }
 

@@ -39,18 +39,13 @@ impl<S: AsFd> Watched<S> {
         &self.socket
     }
 
-    /// The poller has told something of it, and will not again before it is armed.
-    pub(super) const fn has_told(&mut self) {
-        self.armed = (false, false);
-    }
-
-    /// Asks to be told once, when something can be read or written. What was asked for before does not hold any more,
-    /// unless nothing is asked for now: then that may still be told.
-    pub(super) fn arm(&mut self, read: bool, write: bool) -> io::Result<()> {
-        if (read || write) && self.armed != (read, write) {
+    /// Asks to be told once when something can be read or written, instead of what was asked for before; that may still
+    /// be told where nothing is asked for. `anew` if it may have been told since.
+    pub(super) fn arm(&mut self, read: bool, write: bool, anew: bool) -> io::Result<()> {
+        if (read || write) && (anew || self.armed != (read, write)) {
             self.poller.modify(&self.socket, Event::new(self.key, read, write))?;
-            self.armed = (read, write);
         }
+        self.armed = (read, write);
         Ok(())
     }
 }
