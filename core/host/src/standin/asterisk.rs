@@ -4,7 +4,7 @@ use ari_bridge_core::http::Request;
 use ari_bridge_core::sim::asterisk::{Actions, Asterisk, CallerState, Input, MediaStats, Output, Settings};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::time::Instant;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -63,7 +63,6 @@ pub fn serve_asterisk(mut settings: Settings) -> io::Result<AsteriskServer> {
             out: Actions::new(),
             deadline: None,
             orders: Vec::new(),
-            bound: BTreeSet::new(),
             callers: BTreeMap::new(),
         }),
         changed: Condvar::new(),
@@ -163,8 +162,6 @@ struct State {
     deadline: Option<Instant>,
     /// What the connections have not been told yet.
     orders: Vec<(u64, Order)>,
-    /// The ports that channels have.
-    bound: BTreeSet<u16>,
     callers: BTreeMap<u64, CallerSeen>,
 }
 
@@ -198,8 +195,9 @@ impl Hub {
                 Output::CloseSocket { socket } => {
                     state.orders.push((socket, Order::Close(1000, String::new())));
                 }
-                Output::BindRtp { port } => drop(state.bound.insert(port)),
-                Output::UnbindRtp { port } => drop(state.bound.remove(&port)),
+                // Every port is read all the time, so that what comes for a channel that is gone does not wait for
+                // the next one; the machine knows which ports have a channel.
+                Output::BindRtp { .. } | Output::UnbindRtp { .. } => {}
                 Output::SendRtp { from_port, to, bytes } => {
                     if let Some(socket) = self.media.get(&from_port) {
                         let _ = socket.send_to(out.bytes(bytes), to);
@@ -242,10 +240,7 @@ impl Service for Arc<Hub> {
     }
 
     fn datagram(&mut self, local_port: u16, from: SocketAddr, bytes: &[u8]) {
-        // What comes for a channel that is gone must not wait for the next one.
-        if lock(&self.state).bound.contains(&local_port) {
-            self.step(Input::Datagram { local_port, from, bytes });
-        }
+        self.step(Input::Datagram { local_port, from, bytes });
     }
 
     fn turn(&mut self, orders: &mut Vec<(u64, Order)>) -> Option<std::time::Instant> {

@@ -23,12 +23,10 @@ fn connect(url: &str) -> TcpStream {
     stream
 }
 
+type Refusal = Box<Response<Option<Vec<u8>>>>;
+
 /// Opens a WebSocket, or tells how that was refused.
-fn upgrade(
-    stream: TcpStream,
-    url: &str,
-    authorization: &str,
-) -> Result<WebSocket<TcpStream>, Box<Response<Option<Vec<u8>>>>> {
+fn upgrade(stream: TcpStream, url: &str, authorization: &str) -> Result<WebSocket<TcpStream>, Refusal> {
     let mut request = url.into_client_request().unwrap();
     request.headers_mut().insert("authorization", HeaderValue::from_str(authorization).unwrap());
     match tungstenite::client(request, stream) {
