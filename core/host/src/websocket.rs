@@ -20,7 +20,7 @@ use crate::socket::{Stream, websocket_fault};
 
 /// How much a peer may leave unread before the link is given up. At 64 KiB/s of base64 audio this is a stall of
 /// 16 s.
-const MAX_UNSENT_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_UNSENT_BYTES: usize = 1024 * 1024;
 
 /// How long a closing handshake may take.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

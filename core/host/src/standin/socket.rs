@@ -1,9 +1,8 @@
 //! A connection that has become a WebSocket.
 
-use ari_bridge_core::realtime::MAX_MESSAGE_BYTES;
+use async_tungstenite::tungstenite::protocol::Role;
 use async_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use async_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
-use async_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use async_tungstenite::tungstenite::{self, Error, Message, WebSocket};
 use std::io::{self, ErrorKind, Write};
 use std::net::TcpStream;
@@ -11,19 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::server::{BUDGET, Service};
 use super::watched::Watched;
-
-/// How much a client may leave unread before it is cut off.
-const MAX_UNSENT_BYTES: usize = 1024 * 1024;
-
-/// What the library holds back at the most, twice: more than [`MAX_UNSENT_BYTES`], so that only the pongs to a flood of
-/// pings come near it.
-const WRITE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
-
-/// What is read at once.
-const READ_BUFFER_BYTES: usize = 32 * 1024;
-
-/// How long a closing handshake may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::socket::limits;
+use crate::websocket::{CLOSE_TIMEOUT, MAX_UNSENT_BYTES};
 
 /// The beginning of a text frame of 4 KiB (RFC 6455 §5.2), of which no more comes.
 const HALF_A_FRAME: &[u8] = b"\x81\x7e\x10\x00{\"type\":\"response.output_audio.delta\",\"delta\":\"AAAA";
@@ -54,14 +42,8 @@ enum Phase {
 impl Socket {
     /// An open WebSocket; `rest` is what came after the request.
     pub(super) fn new(stream: Watched<TcpStream>, rest: Vec<u8>) -> Self {
-        let limits = WebSocketConfig::default()
-            .max_message_size(Some(MAX_MESSAGE_BYTES))
-            .max_frame_size(Some(MAX_MESSAGE_BYTES))
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(WRITE_BUFFER_BYTES)
-            .max_write_buffer_size(2 * WRITE_BUFFER_BYTES);
         let has_more = !rest.is_empty();
-        let socket = WebSocket::from_partially_read(stream, rest, Role::Server, Some(limits));
+        let socket = WebSocket::from_partially_read(stream, rest, Role::Server, Some(limits()));
         Self { socket, phase: Phase::Open, unsent: 0, has_more }
     }
 
