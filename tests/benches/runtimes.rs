@@ -6,15 +6,21 @@
 //!
 //! `-- --calls 80 --seconds 10 --rounds 5 --threads 1` says how many, how long, how often, and on how many threads.
 
+use ari_bridge_core::call;
+use ari_bridge_core::capture::{Capture, open};
+use ari_bridge_core::config::Config;
+use ari_bridge_core::id::CallId;
+use ari_bridge_core::replay::Player;
 use ari_bridge_core::sim::asterisk::{CallerState, Settings};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime;
 use ari_bridge_host::standin::{AsteriskServer, parrot, serve_asterisk, serve_realtime};
-use ari_bridge_host::{Runtime, cli};
+use ari_bridge_host::{Options, Runtime, Watch, cli};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const RUNTIMES: [&Runtime; 2] = [&ari_bridge_smol::RUNTIME, &ari_bridge_tokio::RUNTIME];
@@ -56,6 +62,25 @@ impl Plan {
     }
 }
 
+/// The settings of the bridge.
+fn variables(ari_url: &str, realtime_url: &str, admin: &str) -> [(&'static str, String); 12] {
+    let standin = Settings::default();
+    [
+        ("OPENAI_API_KEY", realtime::Settings::default().key),
+        ("OPENAI_REALTIME_URL", realtime_url.to_owned()),
+        ("ARI_URL", ari_url.to_owned()),
+        ("ARI_USER", standin.user),
+        ("ARI_PASSWORD", standin.password.to_string()),
+        ("ARI_APP", standin.app),
+        ("ADMIN_BIND", admin.to_owned()),
+        ("ANSWER_WITHIN_MS", "20000".to_owned()),
+        ("RTP_PORT_START", "34000".to_owned()),
+        ("RTP_PORT_END", "34499".to_owned()),
+        ("BARGE_IN", "off".to_owned()),
+        ("DRAIN_SECONDS", "0".to_owned()),
+    ]
+}
+
 /// The bridge. It is killed if it was not ended.
 struct Bridge(Child);
 
@@ -68,24 +93,14 @@ impl Drop for Bridge {
 
 impl Bridge {
     fn start(runtime: &Runtime, ari_url: &str, realtime_url: &str, admin: &str, plan: Plan) -> Self {
-        let standin = Settings::default();
-        let key = realtime::Settings::default().key;
         let mut program = Command::new(std::env::current_exe().unwrap());
-        program.env_clear().env(ROLE, runtime.program).stderr(Stdio::null()).stdout(Stdio::null());
-        program.envs([
-            ("OPENAI_API_KEY", key.as_str()),
-            ("OPENAI_REALTIME_URL", realtime_url),
-            ("ARI_URL", ari_url),
-            ("ARI_USER", &standin.user),
-            ("ARI_PASSWORD", &standin.password),
-            ("ARI_APP", &standin.app),
-            ("ADMIN_BIND", admin),
-            ("ANSWER_WITHIN_MS", "20000"),
-            ("RTP_PORT_START", "34000"),
-            ("RTP_PORT_END", "34499"),
-            ("BARGE_IN", "off"),
-            ("RUST_LOG", "off"),
-        ]);
+        program
+            .env_clear()
+            .env(ROLE, runtime.program)
+            .env("RUST_LOG", "off")
+            .stderr(Stdio::null())
+            .stdout(Stdio::null());
+        program.envs(variables(ari_url, realtime_url, admin));
         if plan.threads > 0 {
             program.env("WORKER_THREADS", plan.threads.to_string());
         }
@@ -187,6 +202,49 @@ fn talk(asterisk: &AsteriskServer, plan: Plan) {
     }
 }
 
+/// Keeps the logs of calls.
+#[derive(Default)]
+struct Logs(Mutex<Vec<Vec<u8>>>);
+
+impl Watch for Logs {
+    fn log(&self, call: Option<CallId>, log: Vec<u8>) {
+        if call.is_some() {
+            self.0.lock().unwrap().push(log);
+        }
+    }
+}
+
+/// How much later than it was due the timer of a call rang, in milliseconds, over a call of some seconds. It stands in
+/// the call's log: when the machine wanted to be woken, and when it was.
+fn lateness(runtime: &Runtime, plan: Plan) -> Vec<f64> {
+    let asterisk = serve_asterisk(Settings::default()).unwrap();
+    let realtime = serve_realtime(realtime::Settings::default(), parrot).unwrap();
+    let logs = Arc::new(Logs::default());
+    let variables = variables(&asterisk.url(), &realtime.url(), "127.0.0.1:0");
+    let config = Config::from_variables(variables).unwrap();
+    let options = Options { log_bytes: Some(64 * 1024 * 1024), ..Options::watched(logs.clone()) };
+    let service = (runtime.start)(config, options).unwrap();
+    asterisk.dial(1, "+4930123456", "100");
+    let is_there = asterisk
+        .wait(1, PATIENCE, |seen| seen.states.iter().any(|(_, state)| *state == CallerState::Answered));
+    assert!(is_there, "{:?}", asterisk.seen(1).states);
+    talk(&asterisk, Plan { calls: 1, ..plan });
+    std::thread::sleep(Duration::from_secs(plan.seconds));
+    service.stop_now();
+    service.join().unwrap();
+    let logs = logs.0.lock().unwrap();
+    let Ok(Capture::Call(head, records)) = open(&logs[0]) else { panic!("no log of a call") };
+    let (mut player, mut due, mut late) = (Player::new(head, records), None, Vec::new());
+    while let Some(step) = player.step().unwrap() {
+        if let (Some(due), Some(call::Input::Timer)) = (due, step.input) {
+            late.push(step.now.since(due).as_secs_f64() * 1000.0);
+        }
+        due = step.next.deadline.map(|(at, _)| at);
+    }
+    late.sort_by(f64::total_cmp);
+    late
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -215,6 +273,18 @@ fn main() -> ExitCode {
         for (runtime, runs) in RUNTIMES.iter().zip(&mut runs) {
             runs.push(run(runtime, plan));
         }
+    }
+    for runtime in RUNTIMES {
+        let late = lateness(runtime, plan);
+        let part = |of: usize| late[(late.len() - 1) * of / 1000];
+        println!(
+            "  {:<18} {} timers of one call rang late by {:.2} ms (median), {:.2} ms (99 %), {:.2} ms (99.9 %)",
+            runtime.program,
+            late.len(),
+            part(500),
+            part(990),
+            part(999)
+        );
     }
     let medians = runs.map(|runs| {
         let of = |value: fn(&Run) -> f64| median(runs.iter().map(value).collect());

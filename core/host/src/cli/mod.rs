@@ -95,7 +95,7 @@ fn run(runtime: &Runtime, settings: impl Fn() -> Result<Config, String> + Send +
     let read = move || settings().inspect(warn);
     let config = read().map_err(misconfigured)?;
     let options = Options { is_supervised: true, ..Options::default() };
-    (runtime.run)(config, options, Box::new(read)).map_err(failed)?;
+    (runtime.run)(config, options, Box::new(read)).map_err(failed(runtime))?;
     Ok(0)
 }
 
@@ -107,20 +107,23 @@ pub(crate) fn warn(config: &Config) {
 }
 
 fn demo(runtime: &Runtime, out: &Path) -> Result<u8, u8> {
-    let report = demo::run(runtime, out).map_err(failed)?;
+    let report = demo::run(runtime, out).map_err(failed(runtime))?;
     println!("{report}");
     Ok(if report.was_heard() { 0 } else { FAILED })
 }
 
 fn look(runtime: &Runtime, config: &Config) -> Result<u8, u8> {
-    let report = check(runtime, config).map_err(failed)?;
+    let report = check(runtime, config).map_err(failed(runtime))?;
     print!("{report}");
     Ok(report.exit_code())
 }
 
-fn failed(error: impl std::fmt::Display) -> u8 {
-    eprintln!("ari-bridge: {error}");
-    FAILED
+fn failed<E: std::fmt::Display>(runtime: &Runtime) -> impl FnOnce(E) -> u8 {
+    let program = runtime.program;
+    move |error| {
+        eprintln!("{program}: {error}");
+        FAILED
+    }
 }
 
 fn misconfigured(faults: String) -> u8 {
