@@ -7,7 +7,7 @@ use super::{DIGEST, END, head};
 use crate::actions::Actions;
 use crate::time::Instant;
 
-/// After so many inputs the digest is written down: a difference is found within as many.
+/// After the making and then after so many inputs the digest is written down: a difference is found within as many.
 const STEPS_PER_DIGEST: u64 = 64;
 
 /// Bytes that are kept free for the end: its kind, why, the number of inputs, and the digest.
@@ -55,12 +55,13 @@ impl<M: Machine> Log<M> {
             last: now,
             digest: Digest::new(),
             steps: 0,
-            is_stepping: true,
+            is_stepping: false,
             has_head: false,
             is_cut: false,
         };
         head::write::<M>(settings, &start, now, &mut log.sink);
         log.has_head = log.keep_from(0);
+        log.is_stepping = log.has_head;
         let (machine, next) = M::begin(settings, start, now, out);
         log.gave(out, next);
         (log, machine, next)
@@ -145,7 +146,7 @@ impl<M: Machine> Log<M> {
             return;
         }
         self.digest.take(out, next);
-        if self.steps > 0 && self.steps.is_multiple_of(STEPS_PER_DIGEST) {
+        if self.steps.is_multiple_of(STEPS_PER_DIGEST) {
             let begin = self.sink.len();
             self.sink.byte(DIGEST);
             self.sink.put(&self.digest.value().to_le_bytes());

@@ -79,10 +79,11 @@ fn a_capture_says_how_the_machine_began_and_what_it_was_given() {
     assert_eq!(format!("{:?}", head.start), format!("{:?}", start()));
     assert_eq!(head.settings, CallSettings::default());
     let words = in_words(&bytes);
-    assert_eq!(words.len(), 6);
-    assert!(words[0].contains("0.008000s") && words[0].contains("MediaUp"), "{words:?}");
-    assert!(words[4].contains("0.012000s") && words[4].contains("Timer"), "{words:?}");
-    assert!(words[5].contains("Whole"), "{words:?}");
+    assert_eq!(words.len(), 7);
+    assert!(words[0].contains("Digest"), "of what the call did when it was made: {words:?}");
+    assert!(words[1].contains("0.008000s") && words[1].contains("MediaUp"), "{words:?}");
+    assert!(words[5].contains("0.012000s") && words[5].contains("Timer"), "{words:?}");
+    assert!(words[6].contains("Whole"), "{words:?}");
 }
 
 #[test]
@@ -151,7 +152,7 @@ fn what_no_driver_gives_cuts_the_log_and_not_the_call() {
     assert!(!logged.log.is_cut());
     logged.step(Input::Media { leg: LegId(1), from, bytes: &bytes });
     assert!(logged.log.is_cut());
-    assert_eq!(in_words(&logged.log.finish()).len(), 2);
+    assert_eq!(in_words(&logged.log.finish()).len(), 3);
 }
 
 #[test]
@@ -167,7 +168,7 @@ fn the_input_that_makes_a_machine_panic_is_in_its_log() {
     assert!(panicked.is_err());
     let bytes = log.finish();
     let Capture::Call(_, mut records) = open(&bytes).unwrap() else { panic!("it is of a call") };
-    (0..7).for_each(|_| drop(records.next().unwrap()));
+    (0..8).for_each(|_| drop(records.next().unwrap()));
     // Of all panics this is the one that no capture can repeat.
     assert!(matches!(records.next(), Err(Fault::Record { what: "time does not move forward", .. })));
 }

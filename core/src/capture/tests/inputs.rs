@@ -154,8 +154,9 @@ proptest! {
             given.push(record(logged.now, parts.to_call()));
             let _next = logged.log.step(&mut logged.call, logged.now, parts.to_call(), &mut out);
         }
-        let words = in_words(&logged.log.finish());
-        prop_assert_eq!(&words[..given.len()], &given[..]);
+        let mut words = in_words(&logged.log.finish());
+        words.retain(|word| word.starts_with("Input"));
+        prop_assert_eq!(words, given);
     }
 
     #[test]
@@ -176,6 +177,7 @@ proptest! {
         let bytes = log.finish();
         let Ok(Capture::Switchboard(head, mut records)) = open(&bytes) else { panic!("it is of a switchboard") };
         prop_assert_eq!((head.start, &head.settings), (start, &settings));
+        prop_assert!(matches!(records.next(), Ok(Record::Digest(_))));
         for given in given {
             let Record::Input { now, input } = records.next().unwrap() else { panic!("{given} is missing") };
             prop_assert_eq!(record(now, input), given);
