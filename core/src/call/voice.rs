@@ -131,7 +131,7 @@ impl Voice {
     pub(super) fn prompt(&mut self, now: Instant, prompt: Prompt, prompts: &Prompts, out: &mut Actions) {
         out.observe(Observation::Recovery(Recovery::Prompt(prompt)));
         self.is_prompt |= !self.is_playing();
-        self.downlink.push_prompt(now, prompts.get(prompt), prompt == Prompt::Comfort);
+        self.downlink.push_prompt(now, &prompts.get(prompt), prompt == Prompt::Comfort);
     }
 
     /// The session is over: what has come of it is heard to its end, and nothing more comes.

@@ -301,18 +301,16 @@ fn read_wait(cursor: &mut Cursor<'_>) -> Result<Duration, Bad> {
 }
 
 fn write_prompts(prompts: &Prompts, sink: &mut Sink) {
-    let built_in = Prompts::default();
     let mut bytes = Vec::new();
     for prompt in Prompt::ALL {
-        let samples = prompts.get(prompt);
-        if samples == built_in.get(prompt) {
+        let Some(samples) = prompts.own(prompt) else {
             sink.number(0_u8);
-        } else {
-            sink.number(samples.len() as u64 + 1);
-            bytes.clear();
-            pcm::to_le_bytes(samples, &mut bytes);
-            sink.put(&bytes);
-        }
+            continue;
+        };
+        sink.number(samples.len() as u64 + 1);
+        bytes.clear();
+        pcm::to_le_bytes(samples, &mut bytes);
+        sink.put(&bytes);
     }
 }
 

@@ -205,21 +205,29 @@ pub const PROMPT_RATE: u32 = 24_000;
 /// The longest prompt, in seconds: a caller who hears it waits.
 pub const MAX_PROMPT_SECONDS: u32 = 10;
 
-/// What each [`Prompt`] sounds like: mono, [`PROMPT_RATE`], 16 bits. Built in are short tones.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Prompts([Arc<[i16]>; 4]);
+/// What each [`Prompt`] sounds like: mono, [`PROMPT_RATE`], 16 bits. Built in are short tones, which are made when they
+/// are asked for.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Prompts([Option<Arc<[i16]>>; 4]);
 
 impl Prompts {
     /// The sound.
     #[must_use]
-    pub fn get(&self, prompt: Prompt) -> &Arc<[i16]> {
+    pub fn get(&self, prompt: Prompt) -> Arc<[i16]> {
+        self.own(prompt).cloned().unwrap_or_else(|| built_in(prompt))
+    }
+
+    /// The sound if it is not the built-in one.
+    #[must_use]
+    pub fn own(&self, prompt: Prompt) -> Option<&Arc<[i16]>> {
         let [moment, sorry, goodbye, comfort] = &self.0;
-        match prompt {
+        let slot = match prompt {
             Prompt::Moment => moment,
             Prompt::Sorry => sorry,
             Prompt::Goodbye => goodbye,
             Prompt::Comfort => comfort,
-        }
+        };
+        slot.as_ref()
     }
 
     /// Sets the sound; what is longer than [`MAX_PROMPT_SECONDS`] is cut.
@@ -233,18 +241,16 @@ impl Prompts {
             Prompt::Goodbye => goodbye,
             Prompt::Comfort => comfort,
         };
-        *slot = samples.into();
+        *slot = Some(samples.into());
     }
 }
 
-impl Default for Prompts {
-    fn default() -> Self {
-        Self([
-            tones(&[(440, 180), (660, 240)]),
-            tones(&[(440, 160), (370, 160), (311, 240)]),
-            tones(&[(660, 180), (440, 300)]),
-            tones(&[(440, 120)]),
-        ])
+fn built_in(prompt: Prompt) -> Arc<[i16]> {
+    match prompt {
+        Prompt::Moment => tones(&[(440, 180), (660, 240)]),
+        Prompt::Sorry => tones(&[(440, 160), (370, 160), (311, 240)]),
+        Prompt::Goodbye => tones(&[(660, 180), (440, 300)]),
+        Prompt::Comfort => tones(&[(440, 120)]),
     }
 }
 

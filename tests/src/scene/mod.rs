@@ -16,6 +16,7 @@ mod tests;
 
 pub use stage::{Attempt, Performance, Stage};
 
+use crate::taped::Taped;
 use ari_bridge_core::call::{self, Call, IoFault, Outcome};
 use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId};
 use ari_bridge_core::observe::{Observation, Severity, TurnLatency};
@@ -68,7 +69,7 @@ pub enum Line {
 }
 
 struct Party {
-    call: Call,
+    call: Taped<Call>,
     next: call::Next,
     last: Instant,
     local: Option<(LegId, SocketAddr)>,
@@ -80,7 +81,7 @@ pub struct Scene {
     now: Instant,
     parcels: VecDeque<(Instant, Parcel)>,
     /// Nobody, while the bridge is not running.
-    switchboard: Option<Switchboard>,
+    switchboard: Option<Taped<Switchboard>>,
     switchboard_next: switchboard::Next,
     switchboard_last: Instant,
     /// How often the bridge was started.

@@ -3,10 +3,12 @@
 use super::mail::{Knock, Letter, Note, Parcel};
 use super::stage::Performance;
 use super::{Line, Party, Said, Scene, tick};
-use ari_bridge_core::call::{self, Call, IoFault, Origin, Record, Start};
+use crate::taped::Taped;
+use ari_bridge_core::call::{self, IoFault, Origin, Record, Start};
+use ari_bridge_core::capture::SwitchboardStart;
 use ari_bridge_core::id::{CallId, InstanceNonce};
 use ari_bridge_core::settings::SwitchboardSettings;
-use ari_bridge_core::switchboard::{self, Switchboard};
+use ari_bridge_core::switchboard;
 use ari_bridge_core::time::{Duration, UtcNanos};
 
 /// The lowest UDP port of the bridge.
@@ -36,8 +38,9 @@ impl Scene {
         self.free_ports = (FIRST_PORT..).take(self.stage.ports).map(|port| (port, self.now)).collect();
         let mut out = switchboard::Actions::new();
         self.switchboard_last = tick(self.now, self.switchboard_last);
-        let (switchboard, next) =
-            Switchboard::new(&settings, nonce, seed, UtcNanos(0), self.switchboard_last, &mut out);
+        let start = SwitchboardStart { nonce, seed, utc: UtcNanos(0) };
+        let shelf = self.stage.shelf.clone();
+        let (switchboard, next) = Taped::begin(&settings, start, self.switchboard_last, &mut out, shelf);
         (self.switchboard, self.switchboard_next) = (Some(switchboard), next);
         self.perform_switchboard(&out);
     }
@@ -127,7 +130,8 @@ impl Scene {
 
     fn start_call(&mut self, id: CallId, start: Start<'_>) {
         let mut out = call::Actions::new();
-        let (call, next) = Call::new(&self.stage.call, start, self.now, &mut out);
+        let shelf = self.stage.shelf.clone();
+        let (call, next) = Taped::begin(&self.stage.call, start, self.now, &mut out, shelf);
         self.parties.insert(id, Party { call, next, last: self.now, local: None });
         self.perform_call(id, &out);
     }

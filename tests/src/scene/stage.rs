@@ -1,5 +1,6 @@
 //! How a scene is set up.
 
+use crate::taped::Shelf;
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::settings::{CallSettings, MediaPlan};
 use ari_bridge_core::sim::asterisk as pbx;
@@ -108,6 +109,8 @@ pub struct Stage {
     pub functions: Vec<Performance>,
     /// Whether the Realtime server is told who calls: the number itself, in place of its hash.
     pub safety: bool,
+    /// Where the captures of the switchboards and the calls go once they are over.
+    pub shelf: Option<Shelf>,
 }
 
 impl Default for Stage {
@@ -133,6 +136,7 @@ impl Default for Stage {
             greeting: None,
             agent: None,
             safety: false,
+            shelf: None,
             functions: Vec::new(),
         }
     }

@@ -13,6 +13,7 @@ mod serving;
 pub use phases::{Phase, Staged};
 
 use crate::choices::Choices;
+use crate::taped::Taped;
 use ari_bridge_core::call::{
     Action, Actions, Call, Input, IoFault, LinkState, Next, Origin, Outcome, Start, StopReason,
 };
@@ -70,7 +71,7 @@ pub fn run(bytes: &[u8]) -> Report {
 
 struct World {
     now: Instant,
-    call: Call,
+    call: Taped<Call>,
     next: Next,
     out: Actions,
     asterisk: Asterisk,
@@ -150,7 +151,7 @@ impl World {
         };
         let mut out = Actions::new();
         let now = Instant::START;
-        let (call, next) = Call::new(settings, start, now, &mut out);
+        let (call, next) = Taped::begin(settings, start, now, &mut out, None);
         let oracle = Oracle::new(format.to_asterisk(), settings.rtp_source, settings.session.dialect);
         let mut world = Self {
             now,

@@ -1,0 +1,67 @@
+//! A machine whose whole life is recorded, and that lives it once more when it is over: it must do the same.
+
+use ari_bridge_core::actions::Actions;
+use ari_bridge_core::capture::{Log, Machine};
+use ari_bridge_core::replay::replay;
+use ari_bridge_core::time::Instant;
+use core::ops::Deref;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// How much of a life is recorded, in bytes: a minute of a call in slin16. What is longer is replayed up to there.
+const LIMIT_BYTES: usize = 2 << 20;
+
+/// Where captures are kept once they were replayed.
+pub type Shelf = Rc<RefCell<Vec<Vec<u8>>>>;
+
+/// A machine and its log.
+#[derive(Debug)]
+pub struct Taped<M: Machine> {
+    machine: M,
+    log: Option<Log<M>>,
+    shelf: Option<Shelf>,
+}
+
+impl<M: Machine> Taped<M> {
+    /// Makes the machine; its capture goes onto the shelf, if there is one.
+    pub fn begin(
+        settings: &M::Settings,
+        start: M::Start<'_>,
+        now: Instant,
+        out: &mut Actions<M::Action>,
+        shelf: Option<Shelf>,
+    ) -> (Self, M::Next) {
+        let (log, machine, next) = Log::begin(settings, start, now, LIMIT_BYTES, out);
+        (Self { machine, log: Some(log), shelf }, next)
+    }
+
+    /// Steps it.
+    pub fn step(&mut self, now: Instant, input: M::Input<'_>, out: &mut Actions<M::Action>) -> M::Next {
+        match &mut self.log {
+            Some(log) => log.step(&mut self.machine, now, input, out),
+            None => self.machine.step(now, input, out),
+        }
+    }
+}
+
+impl<M: Machine> Deref for Taped<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.machine
+    }
+}
+
+impl<M: Machine> Drop for Taped<M> {
+    fn drop(&mut self) {
+        let Some(log) = self.log.take().filter(|_| !std::thread::panicking()) else { return };
+        let is_cut = log.is_cut();
+        let capture = log.finish();
+        let replayed = replay(&capture).expect("a capture that was just written");
+        assert_eq!(replayed.difference, None, "a replay is what was recorded: {replayed:?}");
+        assert_eq!(replayed.is_whole(), !is_cut, "{replayed:?}");
+        if let Some(shelf) = &self.shelf {
+            shelf.borrow_mut().push(capture);
+        }
+    }
+}
