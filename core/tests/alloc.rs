@@ -5,16 +5,18 @@
     reason = "tests run side by side, so each counts what its own thread does"
 )]
 
-use ari_bridge_core::call::Origin;
+use ari_bridge_core::call::{self, Call, Input, Origin, Start};
+use ari_bridge_core::capture::Log;
 use ari_bridge_core::conceal::{Concealer, Fade};
 use ari_bridge_core::downlink::{Downlink, Pushed};
 use ari_bridge_core::format::{Encoding, MediaFormat, ModelFormat};
-use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce};
+use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce, LegId};
 use ari_bridge_core::observe::{Observation, RtpDrop};
 use ari_bridge_core::realtime::{Dialect, ServerEvent};
 use ari_bridge_core::record::{Recorder, Texts};
 use ari_bridge_core::rng::Rng;
 use ari_bridge_core::rtp::Packet;
+use ari_bridge_core::settings::{CallSettings, MediaPlan};
 use ari_bridge_core::time::{Duration, Instant, UtcNanos};
 use ari_bridge_core::uplink::Uplink;
 use base64::Engine as _;
@@ -195,4 +197,27 @@ fn the_record_of_a_call_allocates_nothing_for_its_packets() {
         }
     });
     assert_eq!(allocated, 0);
+}
+
+#[test]
+fn the_log_of_a_call_allocates_only_where_it_doubles() {
+    let start = Start {
+        ids: IdPrefix { nonce: InstanceNonce::new(1), call: CallId(1) },
+        seed: 1,
+        utc: UtcNanos(0),
+        caller_tag: None,
+        media: MediaPlan::default(),
+        origin: Origin::Arrived { event: br#"{"type":"StasisStart","args":[],"channel":{"id":"1.1"}}"# },
+    };
+    let (mut out, from) = (call::Actions::new(), "192.0.2.1:4000".parse().expect("an address"));
+    let (mut log, mut call, _next) =
+        Log::<Call>::begin(&CallSettings::default(), start, Instant::START, 64 << 20, &mut out);
+    // The call is set up no further, so what it does with a packet is as little as can be.
+    let allocated = counted(|n| {
+        out.clear();
+        let input = Input::Media { leg: LegId(1), from, bytes: &[0x2A; 652] };
+        let _next = log.step(&mut call, slot(n + 1), input, &mut out);
+    });
+    assert!(log.bytes().len() > 700_000 && !log.is_cut());
+    assert!(allocated <= 4, "{allocated} times for {} bytes", log.bytes().len());
 }

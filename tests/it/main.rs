@@ -6,6 +6,7 @@ mod barge_in;
 mod call_machine;
 mod call_properties;
 mod call_record;
+mod capture;
 mod continuity;
 mod conversations;
 mod desk;

@@ -4,7 +4,8 @@
 //! hears the [`samples`] of what a server says. [`scene`] is the whole bridge between the stand-ins, in virtual time.
 //! [`measure`] says how alike two recordings are, and [`speech`] makes the voices that are recorded; neither uses
 //! the bridge's own codecs or resampler, because what is measured must not be measured with itself. [`wire`] does,
-//! for what needs packets and deltas only. Whatever lives in a world or a scene is [`taped`], and lives twice. [`json_schema`] holds what is written for others against its schema.
+//! for what needs packets and deltas only. Every machine in a scene, and some in a world, are [`taped`], and live twice.
+//! [`json_schema`] holds what is written for others against its schema.
 
 pub mod choices;
 pub mod json_schema;

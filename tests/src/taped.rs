@@ -8,31 +8,40 @@ use core::ops::Deref;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// How much of a life is recorded, in bytes: a minute of a call in slin16. What is longer is replayed up to there.
-const LIMIT_BYTES: usize = 2 << 20;
+/// How much of a life is recorded, in bytes: two minutes of a call in slin16. What is longer is replayed up to there.
+const LIMIT_BYTES: usize = 4 << 20;
 
 /// Where captures are kept once they were replayed.
 pub type Shelf = Rc<RefCell<Vec<Vec<u8>>>>;
+
+/// Which lives are lived once more.
+#[derive(Clone, Debug)]
+pub enum Encore {
+    /// Each; then its capture goes onto the shelf, if there is one.
+    Always(Option<Shelf>),
+    /// One of eight, where there are thousands of short ones. Which they are is decided by how long their captures are.
+    OneInEight,
+}
 
 /// A machine and its log.
 #[derive(Debug)]
 pub struct Taped<M: Machine> {
     machine: M,
     log: Option<Log<M>>,
-    shelf: Option<Shelf>,
+    encore: Encore,
 }
 
 impl<M: Machine> Taped<M> {
-    /// Makes the machine; its capture goes onto the shelf, if there is one.
+    /// Makes the machine.
     pub fn begin(
         settings: &M::Settings,
         start: M::Start<'_>,
         now: Instant,
         out: &mut Actions<M::Action>,
-        shelf: Option<Shelf>,
+        encore: Encore,
     ) -> (Self, M::Next) {
         let (log, machine, next) = Log::begin(settings, start, now, LIMIT_BYTES, out);
-        (Self { machine, log: Some(log), shelf }, next)
+        (Self { machine, log: Some(log), encore }, next)
     }
 
     /// Steps it.
@@ -57,10 +66,13 @@ impl<M: Machine> Drop for Taped<M> {
         let Some(log) = self.log.take().filter(|_| !std::thread::panicking()) else { return };
         let is_cut = log.is_cut();
         let capture = log.finish();
+        if matches!(self.encore, Encore::OneInEight) && !capture.len().is_multiple_of(8) {
+            return;
+        }
         let replayed = replay(&capture).expect("a capture that was just written");
         assert_eq!(replayed.difference, None, "a replay is what was recorded: {replayed:?}");
         assert_eq!(replayed.is_whole(), !is_cut, "{replayed:?}");
-        if let Some(shelf) = &self.shelf {
+        if let Encore::Always(Some(shelf)) = &self.encore {
             shelf.borrow_mut().push(capture);
         }
     }

@@ -3,7 +3,7 @@
 use super::mail::{Knock, Letter, Note, Parcel};
 use super::stage::Performance;
 use super::{Line, Party, Said, Scene, tick};
-use crate::taped::Taped;
+use crate::taped::{Encore, Taped};
 use ari_bridge_core::call::{self, IoFault, Origin, Record, Start};
 use ari_bridge_core::capture::SwitchboardStart;
 use ari_bridge_core::id::{CallId, InstanceNonce};
@@ -39,8 +39,8 @@ impl Scene {
         let mut out = switchboard::Actions::new();
         self.switchboard_last = tick(self.now, self.switchboard_last);
         let start = SwitchboardStart { nonce, seed, utc: UtcNanos(0) };
-        let shelf = self.stage.shelf.clone();
-        let (switchboard, next) = Taped::begin(&settings, start, self.switchboard_last, &mut out, shelf);
+        let encore = Encore::Always(self.stage.shelf.clone());
+        let (switchboard, next) = Taped::begin(&settings, start, self.switchboard_last, &mut out, encore);
         (self.switchboard, self.switchboard_next) = (Some(switchboard), next);
         self.perform_switchboard(&out);
     }
@@ -130,8 +130,8 @@ impl Scene {
 
     fn start_call(&mut self, id: CallId, start: Start<'_>) {
         let mut out = call::Actions::new();
-        let shelf = self.stage.shelf.clone();
-        let (call, next) = Taped::begin(&self.stage.call, start, self.now, &mut out, shelf);
+        let encore = Encore::Always(self.stage.shelf.clone());
+        let (call, next) = Taped::begin(&self.stage.call, start, self.now, &mut out, encore);
         self.parties.insert(id, Party { call, next, last: self.now, local: None });
         self.perform_call(id, &out);
     }
