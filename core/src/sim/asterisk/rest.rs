@@ -16,6 +16,17 @@ const INTERNAL: &str = "An internal error prevented this request from being hand
 const BRIDGE_TYPES: [&str; 7] =
     ["mixing", "holding", "dtmf_events", "proxy_media", "video_sfu", "video_single", "sdp_label"];
 
+/// Modules that are loaded: those that a call with external media needs.
+const MODULES: [&str; 7] = [
+    "app_stasis.so",
+    "chan_rtp.so",
+    "codec_alaw.so",
+    "codec_g722.so",
+    "codec_ulaw.so",
+    "res_rtp_asterisk.so",
+    "res_rtp_multicast.so",
+];
+
 /// For which reasons a channel may be hung up; the first is meant if none is named.
 const HANGUP_REASONS: [&str; 13] = [
     "normal",
@@ -127,6 +138,12 @@ impl World {
         match (method, segments.as_slice()) {
             (_, [.., ""]) => Reply::error(404, "ARI URLs do not end with a slash"),
             ("GET", ["asterisk", "info"]) => self.info(&request),
+            ("GET", ["asterisk", "modules", name]) if MODULES.contains(name) => {
+                Reply::ok(&json!({ "name": name, "status": "Running", "support_level": "core" }))
+            }
+            ("GET", ["asterisk", "modules", _]) => {
+                Reply::error(404, "Module could not be found in running modules")
+            }
             ("GET", ["applications"]) => {
                 let names = self.applications();
                 Reply::ok(&names.iter().map(|name| self.application_json(name)).collect())

@@ -369,6 +369,18 @@ fn requests_are_refused_as_asterisk_refuses_them() {
 }
 
 #[test]
+fn every_module_that_a_call_needs_is_loaded_and_no_other() {
+    let mut lab = Lab::new();
+    for format in [MediaFormat::Slin16, MediaFormat::G722, MediaFormat::Ulaw, MediaFormat::Alaw] {
+        for module in crate::check::modules_for(format) {
+            let (status, body) = lab.request("GET", &format!("/asterisk/modules/{module}"));
+            assert_eq!((status, &body["status"]), (200, &"Running".into()), "{module}");
+        }
+    }
+    assert_eq!(lab.request("GET", "/asterisk/modules/chan_sip.so").0, 404);
+}
+
+#[test]
 fn without_the_password_nothing_is_said() {
     let mut lab = Lab::new();
     for authorization in [None, Some("Basic eDp5"), Some("Bearer asterisk"), Some("Basic !")] {
