@@ -1,7 +1,6 @@
-//! The record of a call: from stories in virtual time and from a call over real sockets, held against its JSON Schema.
+//! The record of a call, from stories in virtual time, held against its JSON Schema.
 
 use ari_bridge_core::call::{Actions, EndReason, Origin, Outcome, Record};
-use ari_bridge_core::config::{Config, RecordConfig};
 use ari_bridge_core::fault::IoFault;
 use ari_bridge_core::format::MediaFormat;
 use ari_bridge_core::id::{CallId, IdPrefix, InstanceNonce};
@@ -10,19 +9,13 @@ use ari_bridge_core::record::{CallRecord, Recorder, Texts};
 use ari_bridge_core::settings::{
     CallSettings, DeadAirStep, Function, MediaPlan, Prompt, SessionSettings, Tool, Transcription,
 };
-use ari_bridge_core::sim::asterisk::{CallerState, Settings};
-use ari_bridge_core::sim::caller::Caller;
+use ari_bridge_core::sim::asterisk::CallerState;
 use ari_bridge_core::sim::realtime::{self, Agent, Answer, FunctionCall, Speech, two_tones};
 use ari_bridge_core::time::{Duration, Instant, UtcNanos};
-use ari_bridge_host::standin::{parrot, serve_asterisk, serve_realtime};
-use ari_bridge_smol::{Options, start};
 use ari_bridge_tests::json_schema;
 use ari_bridge_tests::scene::{Line, Performance, Scene, Stage};
 use ari_bridge_tests::speech::utterance;
 use serde_json::{Value, json};
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::sync::LazyLock;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -279,64 +272,4 @@ fn a_record_that_is_broken_is_not() {
         break_it(&mut record);
         assert!(json_schema::check(&SCHEMA, &record).is_err(), "{what} passes");
     }
-}
-
-/// A directory that goes when it is dropped.
-struct Dir(PathBuf);
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-#[test]
-fn a_call_over_real_sockets_leaves_a_file_that_is_its_owner_s_alone() {
-    let dir = Dir(std::env::temp_dir().join(format!("ari-bridge-it-records-{}", std::process::id())));
-    fs::create_dir(&dir.0).expect("a directory");
-    let standin = Settings::default();
-    let asterisk = serve_asterisk(standin.clone()).expect("a port");
-    let server = serve_realtime(realtime::Settings::default(), parrot).expect("a port");
-    let config = Config::from_variables([
-        ("OPENAI_API_KEY", realtime::Settings::default().key.as_str()),
-        ("OPENAI_REALTIME_URL", &server.url()),
-        ("OPENAI_TRANSCRIPTION_MODEL", "whisper-1"),
-        ("ARI_URL", &asterisk.url()),
-        ("ARI_USER", &standin.user),
-        ("ARI_PASSWORD", &standin.password),
-        ("ARI_APP", &standin.app),
-        ("ADMIN_BIND", "127.0.0.1:0"),
-    ]);
-    let record = RecordConfig { dir: Some(dir.0.to_str().expect("UTF-8").to_owned()), days: 30 };
-    let service =
-        start(Config { record, ..config.expect("settings") }, Options::default()).expect("a service");
-    let patience = 10 * SECOND;
-    let answered = |seen: &ari_bridge_host::standin::CallerSeen| {
-        seen.states.iter().any(|(_, state)| *state == CallerState::Answered)
-    };
-    // The event socket may not be open yet when the first call comes.
-    let caller = (1..50).find(|&caller| {
-        asterisk.dial(caller, "+4930123456", "100");
-        asterisk.wait(caller, SECOND / 2, answered)
-    });
-    let caller = caller.expect("a caller is answered");
-    asterisk.speak(caller, &Caller::recorded().speech()[..16_000]);
-    assert!(asterisk.wait(caller, patience, |seen| seen.ear.loud_frames(300) >= 25), "nothing was heard");
-    asterisk.hang_up(caller);
-    service.drain();
-    service.join().expect("an end");
-
-    let files: Vec<_> =
-        fs::read_dir(&dir.0).expect("the directory").map(|file| file.expect("a file")).collect();
-    let [file] = &files[..] else { panic!("{files:?}") };
-    let name = file.file_name().into_string().expect("UTF-8");
-    assert!(name.contains("Z-arib") && name.ends_with("-1.json") && !name.contains("4930"), "{name}");
-    assert_eq!(file.metadata().expect("its mode").permissions().mode() & 0o777, 0o600);
-    let record: Value = serde_json::from_slice(&fs::read(file.path()).expect("its text")).expect("JSON");
-    assert_eq!(json_schema::check(&SCHEMA, &record), Ok(()), "{record:#}");
-    assert_eq!((&record["from"], &record["to"]), (&json!("+4930123456"), &json!("100")));
-    assert!(record["outcome"]["answered"] == true && record["answered_utc"].is_string(), "{record:#}");
-    let whos: Vec<_> = record["turns"].as_array().expect("turns").iter().map(|turn| &turn["who"]).collect();
-    assert!(whos.contains(&&json!("caller")) && whos.contains(&&json!("agent")), "{record:#}");
-    assert!(record["latency"]["count"].as_u64() >= Some(1), "{record:#}");
 }

@@ -5,11 +5,13 @@
 //! [`measure`] says how alike two recordings are, and [`speech`] makes the voices that are recorded; neither uses
 //! the bridge's own codecs or resampler, because what is measured must not be measured with itself. [`wire`] does,
 //! for what needs packets and deltas only. Every machine in a scene, and some in a world, are [`taped`], and live twice.
-//! [`json_schema`] holds what is written for others against its schema.
+//! [`json_schema`] holds what is written for others against its schema, and [`process`] is the bridge as a program that
+//! a test starts.
 
 pub mod choices;
 pub mod json_schema;
 pub mod measure;
+pub mod process;
 pub mod samples;
 pub mod scene;
 pub mod speech;

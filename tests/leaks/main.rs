@@ -1,17 +1,14 @@
 //! A thousand short calls leave the process as they found it: its memory, its file descriptors, its threads and its
-//! tasks. It takes some minutes and is not run with the others:
+//! tasks, on each runtime. It takes some minutes and is not run with the others:
 //!
 //! ```sh
-//! cargo test --release -p ari-bridge-smol --test leaks -- --ignored --nocapture
+//! cargo test --release -p ari-bridge-tests --test leaks -- --ignored --nocapture --test-threads 1
 //! ```
 //!
 //! How much of its memory a process uses cannot be seen from outside: what was freed stays with the allocator, and a
 //! leak of a kilobyte per call disappears in it for a thousand calls. So the bridge is this program once more, whose
 //! allocator counts.
 #![expect(unsafe_code, reason = "a global allocator that counts cannot be written without")]
-
-#[expect(dead_code, reason = "each test binary uses a part of it")]
-mod bridge;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
@@ -26,8 +23,8 @@ use ari_bridge_core::sim::asterisk::{CallerState, Settings};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime;
 use ari_bridge_host::standin::{AsteriskServer, CallerSeen, parrot, serve_asterisk, serve_realtime};
-use ari_bridge_smol::Options;
-use bridge::{Bridge, PATIENCE, Scratch};
+use ari_bridge_host::{Options, Runtime};
+use ari_bridge_tests::process::{Bridge, PATIENCE, Scratch};
 
 /// How many calls fill the buffers and pools that stay.
 const WARM_UP: usize = 50;
@@ -71,7 +68,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// The bridge, in a process of its own, until it is told to end.
-fn serve(settings: &Path, in_use: PathBuf) {
+fn serve(on: &Runtime, settings: &Path, in_use: PathBuf) {
     std::thread::spawn(move || {
         loop {
             // As a whole or not at all, for whoever reads it.
@@ -84,7 +81,7 @@ fn serve(settings: &Path, in_use: PathBuf) {
     let variables = dotenvy::from_path_iter(settings).unwrap().map(Result::unwrap);
     let config = Config::from_variables(variables).unwrap_or_else(|faults| panic!("{faults}"));
     let options = Options { is_supervised: true, ..Options::default() };
-    ari_bridge_smol::run(config, options, Box::new(|| Err("they are not read again".to_owned()))).unwrap();
+    (on.run)(config, options, Box::new(|| Err("they are not read again".to_owned()))).unwrap();
 }
 
 /// What the process holds at a moment.
@@ -157,14 +154,14 @@ fn calls(asterisk: &AsteriskServer, from: usize, count: usize) {
     });
 }
 
-#[test]
-#[ignore = "minutes; see the head of the file"]
-fn a_thousand_short_calls_leave_the_process_as_it_was() {
+/// Holds what the process uses before a thousand calls against what it uses after them. `test` is the name of the test,
+/// which the process runs to be the bridge.
+fn a_thousand_short_calls_leave_the_process_as_it_was(test: &str, on: &Runtime) {
     if let (Some(settings), Some(in_use)) = (std::env::var_os(SETTINGS), std::env::var_os(IN_USE)) {
-        return serve(settings.as_ref(), in_use.into());
+        return serve(on, settings.as_ref(), in_use.into());
     }
     let settings = Settings { rtp_ports: (0..64).collect(), ..Settings::default() };
-    let (asterisk, scratch) = (serve_asterisk(settings).unwrap(), Scratch::new("leaks"));
+    let (asterisk, scratch) = (serve_asterisk(settings).unwrap(), Scratch::new(&format!("leaks-{test}")));
     let realtime = serve_realtime(realtime::Settings::default(), parrot).unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let admin = port.to_string();
@@ -172,16 +169,15 @@ fn a_thousand_short_calls_leave_the_process_as_it_was() {
     let set = [
         ("OPENAI_API_KEY", &*key),
         ("ADMIN_BIND", &*admin),
-        ("ANSWER_WITHIN_MS", "20000"),
         ("RTP_PORT_START", "34000"),
         ("RTP_PORT_END", "34199"),
     ];
     let env = scratch.settings(&asterisk.url(), &realtime.url(), &set);
     let in_use = scratch.path("in-use");
     let mut program = Command::new(std::env::current_exe().unwrap());
-    program.args(["--ignored", "--exact", "a_thousand_short_calls_leave_the_process_as_it_was"]);
-    let told = [(SETTINGS, env.to_str().unwrap()), (IN_USE, in_use.to_str().unwrap())];
-    let mut bridge = Bridge::spawn(program, &told);
+    program.args(["--ignored", "--exact", test]);
+    program.env_clear().env(SETTINGS, env).env(IN_USE, &in_use);
+    let mut bridge = Bridge::spawn(program);
     let give_up = Instant::now() + PATIENCE;
     while TcpStream::connect(&admin).is_err() || gauge(&admin, "ari_bridge_ari_connected") == 0 {
         assert!(Instant::now() < give_up, "{}", bridge.log());
@@ -204,4 +200,16 @@ fn a_thousand_short_calls_leave_the_process_as_it_was() {
     assert_eq!(asterisk.objects(), (0, 0));
     bridge.signal("TERM");
     assert!(bridge.ends().success());
+}
+
+#[test]
+#[ignore = "minutes; see the head of the file"]
+fn on_smol() {
+    a_thousand_short_calls_leave_the_process_as_it_was("on_smol", &ari_bridge_smol::RUNTIME);
+}
+
+#[test]
+#[ignore = "minutes; see the head of the file"]
+fn on_tokio() {
+    a_thousand_short_calls_leave_the_process_as_it_was("on_tokio", &ari_bridge_tokio::RUNTIME);
 }
