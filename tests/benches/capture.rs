@@ -64,10 +64,11 @@ fn live(capture: &[u8], with_log: bool) {
         match record {
             Record::Input { now, input } => {
                 out.clear();
-                black_box(match &mut log {
+                let next = match &mut log {
                     Some(log) => log.step(&mut call, now, input, &mut out),
                     None => call.step(now, input, &mut out),
-                });
+                };
+                black_box(next.finished);
             }
             Record::Digest(_) => {}
             Record::End(_) => break,

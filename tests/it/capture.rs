@@ -8,12 +8,20 @@ use ari_bridge_core::capture::{Capture, End, Log, Record, open};
 use ari_bridge_core::format::{MediaFormat, ModelFormat};
 use ari_bridge_core::observe::Observation;
 use ari_bridge_core::replay::{Player, Replayed, replay};
-use ari_bridge_core::settings::{CallSettings, MediaPlan, SessionSettings};
+use ari_bridge_core::settings::{
+    BargeIn, CallSettings, DeadAir, DeadAirStep, Keys, MediaPlan, Prices, ServerVad, SessionSettings,
+    Transfer, TurnDetection,
+};
 use ari_bridge_core::sim::asterisk::CallerState;
 use ari_bridge_core::switchboard;
+use ari_bridge_core::time::Duration;
 use ari_bridge_tests::scene::{Scene, Stage};
 use ari_bridge_tests::speech::utterance;
 use ari_bridge_tests::taped::Shelf;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use std::sync::OnceLock;
 
 /// A stage whose captures are kept, and where.
 fn kept(stage: Stage) -> (Stage, Shelf) {
@@ -68,7 +76,13 @@ fn observations(capture: &[u8]) -> Vec<Observation> {
 
 /// A call that is given the same again, with a log of so many bytes.
 fn logged_again(capture: &[u8], limit: usize) -> Vec<u8> {
-    let Ok(Capture::Call(head, mut records)) = open(capture) else { panic!("it is of a call") };
+    lived_with(capture, limit, |_| {})
+}
+
+/// The same with other settings.
+fn lived_with(capture: &[u8], limit: usize, change: impl Fn(&mut CallSettings)) -> Vec<u8> {
+    let Ok(Capture::Call(mut head, mut records)) = open(capture) else { panic!("it is of a call") };
+    change(&mut head.settings);
     let mut out = call::Actions::new();
     let (mut log, mut call, _next) =
         Log::<Call>::begin(&head.settings, head.start, head.now, limit, &mut out);
@@ -215,5 +229,102 @@ fn a_capture_is_hardly_larger_than_what_came_in() {
         let inputs = replay(&capture).expect("a good capture").input_bytes;
         let ratio = capture.len() as f64 / inputs as f64;
         assert!((1.0..=1.1).contains(&ratio), "{format}: {} bytes for {inputs}: {ratio}", capture.len());
+    }
+}
+
+/// A capture may come from anywhere, and its settings need not be any that `config` would let pass.
+#[test]
+fn settings_that_no_operator_could_have_are_replayed_without_a_panic() {
+    let capture = conversation(MediaFormat::Slin16);
+    let changes: [fn(&mut CallSettings); 8] = [
+        |settings| {
+            settings.volume_boost = f64::MAX;
+            settings.cushion = Duration::MAX;
+        },
+        |settings| {
+            settings.volume_boost = -1e300;
+            settings.echo_canceller = true;
+            settings.max_call = Duration::ZERO;
+        },
+        |settings| {
+            (settings.answer_within, settings.max_call) = (Duration::MAX, Duration::MAX);
+            settings.idle = Some(Duration::MAX);
+            settings.tool_timeout = Duration::MAX;
+            settings.keys = Keys { pause: Duration::MAX, hot: vec![('0', usize::MAX), ('é', 0)] };
+        },
+        |settings| {
+            settings.idle = Some(Duration::ZERO);
+            settings.answer_within = Duration::ZERO;
+            settings.keys.pause = Duration::ZERO;
+        },
+        |settings| {
+            settings.recovery.retry_for = Duration::MAX;
+            settings.recovery.history_tokens = u32::MAX;
+            settings.dead_air = DeadAir { after: Some(Duration::ZERO), steps: Vec::new() };
+        },
+        |settings| {
+            settings.dead_air = DeadAir { after: Some(Duration::MAX), steps: DeadAirStep::ALL.repeat(9) }
+        },
+        |settings| {
+            let most = u32::MAX;
+            settings.session.turn_detection = TurnDetection::Server(ServerVad {
+                threshold: f64::MAX,
+                prefix_padding_ms: most,
+                silence_duration_ms: most,
+                idle_timeout_ms: Some(most),
+            });
+            settings.barge_in = BargeIn::Guarded;
+            settings.session.speed = Some(f64::MIN_POSITIVE);
+        },
+        |settings| {
+            let most = u64::MAX;
+            settings.prices = Some(Prices {
+                text_in: most,
+                text_cached: most,
+                text_out: most,
+                audio_in: most,
+                audio_cached: most,
+                audio_out: most,
+            });
+            let name = "n".repeat(100_000);
+            settings.transfers =
+                vec![Transfer { name, context: String::new(), extension: String::new(), priority: 0 }];
+        },
+    ];
+    for (n, change) in changes.into_iter().enumerate() {
+        let lived = lived_with(&capture, 2 * capture.len(), change);
+        let replayed = replay(&lived).unwrap_or_else(|fault| panic!("change {n}: {fault}"));
+        assert!(replayed.is_whole() && replayed.difference.is_none(), "change {n}: {replayed:?}");
+    }
+}
+
+/// One conversation for all that is done to it.
+fn one_conversation() -> &'static [u8] {
+    static ONE: OnceLock<Vec<u8>> = OnceLock::new();
+    ONE.get_or_init(|| conversation(MediaFormat::Ulaw))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A step of time that has become hours, a message that is another, a packet that never was.
+    #[test]
+    fn a_conversation_that_was_tampered_with_is_replayed_or_refused(
+        flips in vec((any::<Index>(), 0..8), 1..8),
+        cuts in vec((any::<Index>(), 0_usize..40), 0..3),
+    ) {
+        let mut capture = one_conversation().to_vec();
+        for (place, bit) in flips {
+            let place = place.index(capture.len());
+            capture[place] ^= 1_u8 << bit;
+        }
+        for (place, len) in cuts {
+            let begin = place.index(capture.len());
+            capture.drain(begin..(begin + len).min(capture.len()));
+        }
+        match replay(&capture) {
+            Ok(replayed) => prop_assert!(replayed.steps < capture.len() as u64),
+            Err(fault) => prop_assert!(!fault.to_string().is_empty()),
+        }
     }
 }

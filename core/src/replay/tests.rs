@@ -43,7 +43,7 @@ fn a_player_shows_each_step() {
     let mut seen = Vec::new();
     while let Some(step) = player.step().unwrap() {
         assert_eq!(step.input.is_none(), step.number == 0);
-        seen.push((step.number, step.now.as_millis(), step.out.len() > 0));
+        seen.push((step.number, step.now.as_millis(), !step.out.is_empty()));
     }
     assert_eq!(seen.len(), 9);
     assert_eq!((seen[0], seen[6]), ((0, 7, true), (6, 13, false)));
