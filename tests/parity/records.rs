@@ -101,7 +101,7 @@ fn the_log_has_one_masked_line_for_each_call_and_no_number(on: &'static Runtime)
     let loud = |seen: &CallerSeen| seen.ear.loud_frames(SOUND_RMS) >= 25;
     assert!(asterisk.wait(1, PATIENCE, loud), "nothing was heard: {}", bridge.log());
     asterisk.hang_up(1);
-    bridge.logs("call ended");
+    bridge.logs("ari_bridge::call_record");
     asterisk.dial(2, "+4930123457", "+4940765432");
     bridge.logs("a call was ended by a fault of the bridge");
     let is_record = |line: &&str| line.contains("ari_bridge::call_record");

@@ -26,7 +26,7 @@ impl fmt::Debug for Trace {
 }
 
 /// The metrics whose values depend on the moment: of these the names are compared, of all others the values too.
-const TIMED: [&str; 14] = [
+const TIMED: [&str; 15] = [
     "ari_bridge_rtp_",
     "ari_bridge_call_duration_seconds",
     "ari_bridge_openai_latency_seconds",
@@ -41,6 +41,7 @@ const TIMED: [&str; 14] = [
     "ari_bridge_prompts",
     "ari_bridge_dead_air",
     "ari_bridge_tasks",
+    "ari_bridge_orphans",
 ];
 
 impl Trace {
@@ -145,6 +146,9 @@ fn part(observation: &Observation) -> Part {
         // Both are there before a call is answered, and either before one that goes wrong ends.
         Observation::MediaReady { .. }
         | Observation::SessionReady { .. }
+        // What was asked for a call comes too late where the call has just ended, and is refused, or found and removed.
+        | Observation::AriRefused { .. }
+        | Observation::Orphan
         // What there is on Asterisk is asked at every connection, and told when that is settled.
         | Observation::Upkeep(Upkeep::Resynced { .. })
         | Observation::RtpIn

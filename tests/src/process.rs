@@ -65,14 +65,17 @@ impl Bridge {
     }
 
     /// What was logged so far as warnings and errors: each once, without the name of the call, and with `#` for what is
-    /// counted or measured in it.
+    /// counted or measured in it. What is asked of Asterisk at the end of a call may come too late for it, or not: that
+    /// is left out.
     pub fn complaints(&mut self) -> BTreeSet<String> {
         let log = self.log();
         let loud = log.lines().filter_map(|line| {
             let levels = [" WARN ", "ERROR "];
             levels.iter().find_map(|level| Some((level.trim(), line.split_once(level)?.1)))
         });
-        let masked = loud.map(|(level, line)| {
+        let is_late =
+            |line: &str| line.contains("Asterisk refused to ") || line.contains("that no call owns");
+        let masked = loud.filter(|(_, line)| !is_late(line)).map(|(level, line)| {
             let line = if line.starts_with("call{") {
                 line.split_once("}: ").map_or(line, |(_, rest)| rest)
             } else {
