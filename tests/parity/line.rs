@@ -294,6 +294,8 @@ impl Line {
             let _ = self.outcome();
         }
         trace.metrics(&self.get("/metrics"));
+        // A goodbye to the model that is on its way would be cut short by the end of the service.
+        until_no_session(&self.realtime);
         self.service.drain();
         self.stops(trace)
     }
@@ -303,12 +305,7 @@ impl Line {
         self.callers.iter().for_each(|caller| self.asterisk.hang_up(*caller));
         self.service.join().unwrap();
         self.past.extend(self.told.try_iter());
-        // Every session is over soon: it was closed, or its connection is gone.
-        let give_up = Instant::now() + PATIENCE;
-        while self.realtime.open() > 0 && Instant::now() < give_up {
-            std::thread::sleep(LOOK_EVERY);
-        }
-        assert_eq!(self.realtime.open(), 0, "a link is left");
+        until_no_session(&self.realtime);
         assert_eq!(self.asterisk.objects(), (0, 0), "a channel or a bridge is left");
         let logs: Vec<_> = self.logs.try_iter().collect();
         assert_eq!(logs.len(), 1 + started(&self.past), "one of each call, and one of the switchboard");
@@ -342,6 +339,15 @@ impl Line {
             trace.callers(&self.asterisk, *caller);
         }
         trace
+    }
+}
+
+/// Every session is over soon: it was closed, or its connection is gone.
+fn until_no_session(realtime: &RealtimeServer) {
+    let give_up = Instant::now() + PATIENCE;
+    while realtime.open() > 0 {
+        assert!(Instant::now() < give_up, "a link is left");
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 
