@@ -67,9 +67,17 @@ impl Driver {
 
     /// One wake-up: every input that is ready, then the timer, then sleep.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let mut has_looked_again = false;
         loop {
             let exhausted = self.take_inputs(cx);
-            if self.desk.outcome().is_none() && self.machine.is_due() {
+            if self.desk.outcome().is_none() && !exhausted && self.machine.is_due() {
+                if self.machine.is_overdue() && !has_looked_again {
+                    // The reactor, too, may have stood still: the sockets themselves are asked.
+                    self.media_source.wake();
+                    self.link_source.wake();
+                    has_looked_again = true;
+                    continue;
+                }
                 self.step(Input::Timer);
             }
             if let Some(outcome) = self.desk.outcome() {

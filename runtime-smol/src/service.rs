@@ -62,6 +62,7 @@ pub fn run(config: Config, options: Options, read_again: ReadAgain) -> Result<()
     let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup]).map_err(RunError::Signals)?;
     let service = start(config, options)?;
     let mut orders = service.signals(read_again);
+    let (running, ended) = smol::channel::bounded::<()>(1);
     // Reading the settings again blocks.
     let obey = async move {
         while let Some(signal) = signals.next().await {
@@ -72,9 +73,15 @@ pub fn run(config: Config, options: Options, read_again: ReadAgain) -> Result<()
             }
         }
     };
-    std::thread::Builder::new()
+    let until_the_end = async move {
+        let _ = ended.recv().await;
+    };
+    let listening = std::thread::Builder::new()
         .name("ari-bridge-sig".to_owned())
-        .spawn(move || smol::future::block_on(obey))
+        .spawn(move || smol::future::block_on(smol::future::or(obey, until_the_end)))
         .map_err(RunError::Threads)?;
-    service.join()
+    let result = service.join();
+    drop(running);
+    let _ = listening.join();
+    result
 }

@@ -38,9 +38,16 @@ impl Driver {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut has_looked_again = false;
         loop {
             let exhausted = self.take_inputs(cx);
-            if !self.desk.is_finished() && self.machine.is_due() {
+            if !self.desk.is_finished() && !exhausted && self.machine.is_due() {
+                if self.machine.is_overdue() && !has_looked_again {
+                    // The reactor, too, may have stood still: the sockets themselves are asked.
+                    self.event_source.wake();
+                    has_looked_again = true;
+                    continue;
+                }
                 self.step(Input::Timer);
             }
             if self.desk.is_finished() {

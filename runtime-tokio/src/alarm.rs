@@ -8,16 +8,34 @@ use tokio::time::{Sleep, sleep};
 
 /// One timer, moved only when the deadline really changes. It rings up to a millisecond late, because that is how fine
 /// the runtime's timers are.
-#[derive(Debug)]
 pub(crate) struct Alarm {
     /// Made at the first deadline, when the task runs.
     timer: Option<Pin<Box<Sleep>>>,
     set_to: Option<Instant>,
+    /// On its way past the runtime's driver.
+    look: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+/// Whether a machine was given its timer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Timer {
+    Given,
+    NotDue,
 }
 
 impl Alarm {
     pub(crate) const fn new() -> Self {
-        Self { timer: None, set_to: None }
+        Self { timer: None, set_to: None, look: None }
+    }
+
+    /// Ready once the runtime has looked at its sockets: a task that yields runs again only after that.
+    pub(crate) fn look_again(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let look = self.look.get_or_insert_with(|| Box::pin(tokio::task::yield_now()));
+        let looked = look.as_mut().poll(cx);
+        if looked.is_ready() {
+            self.look = None;
+        }
+        looked
     }
 
     /// Ready once `deadline` of `clock` has passed; never without a deadline.

@@ -11,11 +11,11 @@ use ari_bridge_host::media::{Datagram, datagram};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::task::unconstrained;
 use tokio::time::sleep;
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Timer};
 use crate::leg::Leg;
 use crate::net;
 use crate::tasks::Tasks;
@@ -71,14 +71,13 @@ impl Driver {
     /// One wake-up: every input that is ready, then the timer, then sleep.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         for _ in 0..TURNS_PER_WAKE_UP {
-            if !self.take_inputs(cx) && !self.take_timer(cx) && self.sleep(cx).is_pending() {
-                return Poll::Pending;
-            }
             if let Some(outcome) = self.desk.outcome() {
                 return Poll::Ready(outcome);
             }
+            if !self.take_inputs(cx) && ready!(self.take_timer(cx)) == Timer::NotDue {
+                ready!(self.sleep(cx));
+            }
         }
-        self.take_timer(cx);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -145,12 +144,17 @@ impl Driver {
         any
     }
 
-    fn take_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_due = self.machine.is_due();
-        if is_due {
-            self.step(cx, Input::Timer);
+    /// Gives the machine its timer, if it is due. Where that is so late that the runtime, too, may have stood still, the
+    /// runtime looks at its sockets first, and what is there is taken.
+    fn take_timer(&mut self, cx: &mut Context<'_>) -> Poll<Timer> {
+        if !self.machine.is_due() {
+            return Poll::Ready(Timer::NotDue);
         }
-        is_due
+        if self.machine.is_overdue() {
+            ready!(self.alarm.look_again(cx));
+        }
+        self.step(cx, Input::Timer);
+        Poll::Ready(Timer::Given)
     }
 
     fn sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::admin;
 use crate::switchboard::Driver;
@@ -92,6 +93,7 @@ pub fn run(config: Config, options: Options, read_again: ReadAgain) -> Result<()
     let [mut terminate, mut interrupt, mut hang_up] = listen().map_err(RunError::Signals)?;
     let service = start(config, options)?;
     let mut orders = service.signals(read_again);
+    let (running, mut ended) = oneshot::channel::<()>();
     // Reading the settings again blocks.
     let obey = async move {
         loop {
@@ -99,13 +101,16 @@ pub fn run(config: Config, options: Options, read_again: ReadAgain) -> Result<()
                 Some(()) = terminate.recv() => orders.stop(),
                 Some(()) = interrupt.recv() => orders.stop(),
                 Some(()) = hang_up.recv() => orders.hang_up(),
-                else => return,
+                _ = &mut ended => return,
             }
         }
     };
-    std::thread::Builder::new()
+    let listening = std::thread::Builder::new()
         .name("ari-bridge-sig".to_owned())
         .spawn(move || waiting.block_on(obey))
         .map_err(RunError::Threads)?;
-    service.join()
+    let result = service.join();
+    drop(running);
+    let _ = listening.join();
+    result
 }

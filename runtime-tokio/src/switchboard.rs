@@ -6,10 +6,10 @@ use ari_bridge_host::link::{Link, LinkEvent};
 use ari_bridge_host::mailbox::Mailbox;
 use ari_bridge_host::switchboard::{Desk, Errand, Machine, Notice};
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::task::unconstrained;
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Timer};
 use crate::tasks::Tasks;
 use crate::{call, net};
 
@@ -45,15 +45,17 @@ impl Driver {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(alive) = self.desk.beat(self.machine.clock().now()) {
+            self.tasks.spawn(alive);
+        }
         for _ in 0..TURNS_PER_WAKE_UP {
-            if !self.take_inputs(cx) && !self.take_timer(cx) && self.sleep(cx).is_pending() {
-                return Poll::Pending;
-            }
             if self.desk.is_finished() {
                 return Poll::Ready(());
             }
+            if !self.take_inputs(cx) && ready!(self.take_timer(cx)) == Timer::NotDue {
+                ready!(self.sleep(cx));
+            }
         }
-        self.take_timer(cx);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -81,19 +83,21 @@ impl Driver {
         true
     }
 
-    fn take_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_due = self.machine.is_due();
-        if is_due {
-            self.step(cx, Input::Timer);
+    /// Gives the machine its timer, if it is due. Where that is so late that the runtime, too, may have stood still, the
+    /// runtime looks at its sockets first, and what is there is taken.
+    fn take_timer(&mut self, cx: &mut Context<'_>) -> Poll<Timer> {
+        if !self.machine.is_due() {
+            return Poll::Ready(Timer::NotDue);
         }
-        is_due
+        if self.machine.is_overdue() {
+            ready!(self.alarm.look_again(cx));
+        }
+        self.step(cx, Input::Timer);
+        Poll::Ready(Timer::Given)
     }
 
     /// Sleeps until the machine or the supervisor wants something.
     fn sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(alive) = self.desk.beat(self.machine.clock().now()) {
-            self.tasks.spawn(alive);
-        }
         let deadline = self.machine.deadline().into_iter().chain(self.desk.deadline()).min();
         self.alarm.poll(cx, self.machine.clock(), deadline)
     }
@@ -105,6 +109,9 @@ impl Driver {
 
     fn perform(&mut self, cx: &mut Context<'_>) {
         let (_, out) = self.machine.take_actions();
+        // Who watches may start tasks, and those do not belong on this thread.
+        let tasks = self.tasks.clone();
+        let _their_place = tasks.enter();
         for errand in out.iter().filter_map(|action| self.desk.perform(action, &out)) {
             match errand {
                 Errand::OpenAri(target) => self.events = Some(Link::open(LinkId(0), net::open(target))),

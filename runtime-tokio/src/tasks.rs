@@ -3,7 +3,7 @@
 use ari_bridge_host::Shared;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
+use tokio::runtime::{EnterGuard, Handle};
 
 /// Where tasks run.
 #[derive(Clone)]
@@ -21,6 +21,11 @@ impl Tasks {
     /// Runs `task` in the background, until its end or that of the service.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(self.runtime.spawn(self.shared.counted(task)));
+    }
+
+    /// What is started while this is held is started among them.
+    pub(crate) fn enter(&self) -> EnterGuard<'_> {
+        self.runtime.enter()
     }
 
     pub(crate) fn shared(&self) -> &Shared {

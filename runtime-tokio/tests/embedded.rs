@@ -46,6 +46,7 @@ fn a_function_is_performed_by_a_task_while_the_program_s_own_runtime_goes_on() {
     let asterisk = serve_asterisk(Settings::default()).unwrap();
     let server = serve_realtime(realtime::Settings::default(), || Box::new(Asks)).unwrap();
     let (ari, url) = (asterisk.url(), server.url());
+    let again = settings(&ari, &url, "127.0.0.1:0").unwrap();
     let (tell, told) = channel();
     let up = tell.clone();
     let look_up = Function {
@@ -77,10 +78,21 @@ fn a_function_is_performed_by_a_task_while_the_program_s_own_runtime_goes_on() {
             assert!(asterisk.wait(1, PATIENCE, |seen| {
                 seen.states.iter().any(|(_, state)| *state == CallerState::Answered)
             }));
-            ([up, told.recv_timeout(PATIENCE)], asterisk)
+            ([up, told.recv_timeout(PATIENCE)], asterisk, told)
         });
-        let (heard, asterisk) = heard.await.unwrap();
+        let (heard, asterisk, told) = heard.await.unwrap();
         assert_eq!(heard, [Ok("up".to_owned()), Ok("look_up".to_owned())]);
+        // It belongs to the bridge, whatever settings it is given later.
+        service.reload(again).unwrap();
+        asterisk.hang_up(1);
+        let (asked, asterisk) = spawn_blocking(move || {
+            while told.try_recv().is_ok() {}
+            asterisk.dial(2, "+4930123457", "100");
+            (told.recv_timeout(PATIENCE), asterisk)
+        })
+        .await
+        .unwrap();
+        assert_eq!(asked, Ok("look_up".to_owned()));
         service.stop_now();
         spawn_blocking(|| service.join()).await.unwrap().unwrap();
         assert_eq!(asterisk.objects().1, 0, "no bridge is left");

@@ -3,19 +3,23 @@
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::config::{Config, RecordConfig};
 use ari_bridge_core::id::CallId;
-use ari_bridge_core::observe::Observation;
+use ari_bridge_core::observe::{Observation, Recovery};
 use ari_bridge_core::settings::{Function, Tool};
 use ari_bridge_core::sim::asterisk::CallerState;
 use ari_bridge_core::sim::realtime::{Agent, Answer, FunctionCall, Prompt};
 use ari_bridge_host::{Options, RunError, Runtime, ToolAnswer, ToolCall, Watch};
+use ari_bridge_tests::speech::utterance;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::line::{CALLER, Line, Setting, config};
+use crate::line::{CALLER, Line, Setting, config, is_completed};
 use crate::trace::Trace;
 
 crate::stories![
     functions_of_the_model_are_performed_by_the_program_around_the_bridge,
     a_call_that_panics_ends_alone_and_is_cleaned_up_after,
+    a_bridge_that_stood_still_does_not_blame_the_model,
     a_prompt_without_its_file_is_said_by_check_and_keeps_the_service_from_starting,
     what_the_machine_refuses_is_told_at_start,
 ];
@@ -112,6 +116,33 @@ fn a_call_that_panics_ends_alone_and_is_cleaned_up_after(on: &'static Runtime) -
     }
     // Not drained: for 30 s a create of the dead call may still take effect, and the service would wait for that.
     line.left()
+}
+
+/// Stands in the way of everything for a while when the caller has first spoken: all of the answer comes meanwhile.
+struct Stall {
+    is_over: AtomicBool,
+}
+
+impl Watch for Stall {
+    fn observe(&self, _: Option<CallId>, observation: &Observation) {
+        if matches!(observation, Observation::SpeechStopped) && !self.is_over.swap(true, Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_secs(4));
+        }
+    }
+}
+
+fn a_bridge_that_stood_still_does_not_blame_the_model(on: &'static Runtime) -> Trace {
+    let set = [("WORKER_THREADS", "1"), ("DEAD_AIR_MS", "1000")];
+    let watch = Arc::new(Stall { is_over: AtomicBool::new(false) });
+    let mut line = Line::with(on, Setting { watch, ..Setting::set(&set) });
+    line.calls(CALLER);
+    line.until(|o| matches!(o, Observation::Answered { .. }));
+    line.asterisk.speak(CALLER, &utterance(61, 1.0));
+    line.until(is_completed);
+    let blamed = line.past().any(|o| matches!(o, Observation::Recovery(Recovery::DeadAir { .. })));
+    assert!(!blamed, "the answer lay unread: {:#?}", line.lines());
+    // How much of what the caller sent meanwhile was lost, and whether the next timer was late too, is the moment's.
+    line.ends().trace.but_for(&["call", "metrics", "realtime"])
 }
 
 fn a_prompt_without_its_file_is_said_by_check_and_keeps_the_service_from_starting(

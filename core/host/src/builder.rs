@@ -4,7 +4,7 @@ use ari_bridge_core::call::{Actions, Record};
 use ari_bridge_core::config::Config;
 use ari_bridge_core::id::CallId;
 use ari_bridge_core::observe::Observation;
-use ari_bridge_core::settings::{Function, Tool};
+use ari_bridge_core::settings::Function;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ impl Builder {
         self
     }
 
-    /// Offers the model a function, and performs it. `perform` is called from the task of the call and must not wait:
+    /// Offers the model a function, and performs it; one of the same name is replaced. `perform` is called from the task of the call and must not wait:
     /// work that takes time goes elsewhere, with the answer to give. What the model wrote is untrusted input.
     #[must_use]
     pub fn function(
@@ -72,6 +72,7 @@ impl Builder {
         perform: impl Fn(ToolCall, ToolAnswer) + Send + Sync + 'static,
     ) -> Self {
         self.hooks.functions.insert(function.name.clone(), Box::new(perform));
+        self.functions.retain(|other| other.name != function.name);
         self.functions.push(function);
         self
     }
@@ -89,7 +90,7 @@ impl Builder {
         self
     }
 
-    /// Sees everything, records and approvals included. Of functions it is asked for those that [`Builder::function`]
+    /// Sees everything, records and approvals included, and logs if [`Builder::on_log`] asks for them. Of functions it is asked for those that [`Builder::function`]
     /// does not perform.
     #[must_use]
     pub fn watch(mut self, watch: Arc<dyn Watch>) -> Self {
@@ -121,14 +122,9 @@ impl Builder {
 
     fn finish(self) -> Result<(&'static Runtime, Config, Options, ReadAgain), RunError> {
         let Self { runtime, mut settings, functions, log_bytes, hooks } = self;
-        let mut read = move || {
-            let mut config = settings()?;
-            config.call.session.tools.extend(functions.iter().cloned().map(Tool::Function));
-            Ok(config)
-        };
-        let config = read().map_err(RunError::Settings)?;
-        let options = Options { log_bytes, ..Options::watched(Arc::new(hooks)) };
-        Ok((runtime, config, options, Box::new(read)))
+        let config = settings().map_err(RunError::Settings)?;
+        let options = Options { log_bytes, functions, ..Options::watched(Arc::new(hooks)) };
+        Ok((runtime, config, options, settings))
     }
 }
 
@@ -157,10 +153,14 @@ impl Watch for Hooks {
     }
 
     fn log(&self, call: Option<CallId>, log: Vec<u8>) {
-        if let Some(take) = &self.log {
-            take(call, log);
-        } else if let Some(watch) = &self.watch {
-            watch.log(call, log);
+        match (&self.log, &self.watch) {
+            (Some(take), Some(watch)) => {
+                watch.log(call, log.clone());
+                take(call, log);
+            }
+            (Some(take), None) => take(call, log),
+            (None, Some(watch)) => watch.log(call, log),
+            (None, None) => {}
         }
     }
 

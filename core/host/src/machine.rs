@@ -4,10 +4,15 @@ use ari_bridge_core::actions::Actions;
 use ari_bridge_core::capture::{self, Log};
 use ari_bridge_core::id::CallId;
 use ari_bridge_core::time::Instant;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::shared::Shared;
+
+/// A timer that is later was not only waited for. Timers are fine to a millisecond.
+const STALL: Duration = Duration::from_millis(5);
 
 /// A machine that runs in real time.
 pub struct Machine<M: capture::Machine> {
@@ -45,7 +50,16 @@ impl<M: capture::Machine> Machine<M> {
             let (machine, next) = M::begin(settings, start, now, &mut out);
             return Self { machine, clock, out, next, record: None };
         };
-        let (log, machine, next) = Log::begin(settings, start, now, limit, &mut out);
+        // It is in its place before the machine is made: what that panics of is to be kept, too.
+        let mut log = Log::new(settings, &start, now, limit);
+        let (machine, next) =
+            match std::panic::catch_unwind(AssertUnwindSafe(|| log.make(settings, start, now, &mut out))) {
+                Ok(made) => made,
+                Err(panic) => {
+                    drop(Record { log: Some(log), shared: shared.clone(), call });
+                    std::panic::resume_unwind(panic);
+                }
+            };
         let record = Record { log: Some(log), shared: shared.clone(), call };
         Self { machine, clock, out, next, record: Some(record) }
     }
@@ -83,6 +97,13 @@ impl<M: capture::Machine> Machine<M> {
         self.deadline().is_some_and(|at| self.clock.is_due(at))
     }
 
+    /// Whether it is so late that the whole process may have stood still, and with it whoever looks after the sockets: what
+    /// came meanwhile is to be looked for once more, before a peer is given up that has answered.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.deadline().is_some_and(|at| self.clock.is_due(at + STALL))
+    }
+
     /// By what its deadlines go.
     #[must_use]
     pub const fn clock(&self) -> &Clock {
@@ -93,7 +114,11 @@ impl<M: capture::Machine> Machine<M> {
 impl<M: capture::Machine> Drop for Record<M> {
     fn drop(&mut self) {
         if let Some(log) = self.log.take() {
-            self.shared.keep_log(self.call, log.finish());
+            let keep = AssertUnwindSafe(|| self.shared.keep_log(self.call, log.finish()));
+            // Who takes the log may panic, and a panic may be what brought us here: a second one would end the process.
+            if catch_unwind(keep).is_err() {
+                tracing::error!("the log of a machine was lost: who was to take it panicked");
+            }
         }
     }
 }

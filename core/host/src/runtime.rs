@@ -1,6 +1,7 @@
 //! What a runtime offers.
 
 use ari_bridge_core::config::Config;
+use ari_bridge_core::settings::{Function, Tool};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -32,6 +33,9 @@ pub type ReadAgain = Box<dyn FnMut() -> Result<Config, String> + Send>;
 pub struct Options {
     /// Sees what happens.
     pub watch: Option<Arc<dyn Watch>>,
+    /// Functions that the model is offered beside those of the settings, whatever those are when they are read again.
+    /// One of the same name as one of the settings takes its place.
+    pub functions: Vec<Function>,
     /// If it is wanted of every machine what it was given and what it did, how many bytes of that are kept at the most
     /// ([`Watch::log`]).
     pub log_bytes: Option<usize>,
@@ -51,6 +55,15 @@ impl Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options").field("is_supervised", &self.is_supervised).finish_non_exhaustive()
+    }
+}
+
+/// Offers the model these functions, too.
+pub(crate) fn offer(functions: &[Function], config: &mut Config) {
+    let tools = &mut config.call.session.tools;
+    for function in functions {
+        tools.retain(|tool| !matches!(tool, Tool::Function(other) if other.name == function.name));
+        tools.push(Tool::Function(function.clone()));
     }
 }
 

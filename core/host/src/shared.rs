@@ -6,7 +6,7 @@ use ari_bridge_core::config::Config;
 use ari_bridge_core::id::CallId;
 use ari_bridge_core::metrics::Metrics;
 use ari_bridge_core::observe::{Observation, Severity};
-use ari_bridge_core::settings::SwitchboardSettings;
+use ari_bridge_core::settings::{Function, SwitchboardSettings};
 use async_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use futures_rustls::rustls::ClientConfig;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::lock;
 use crate::media::{Bound, Ports};
 use crate::record::Records;
 use crate::requests::Requests;
-use crate::runtime::Options;
+use crate::runtime::{Options, offer};
 use crate::socket::Target;
 use crate::terms::{Terms, load_prompts};
 use crate::tls::tls_config;
@@ -43,6 +43,7 @@ pub struct Shared {
     ports: Ports,
     watch: Option<Arc<dyn Watch>>,
     log_bytes: Option<usize>,
+    functions: Vec<Function>,
 }
 
 impl fmt::Debug for Shared {
@@ -56,6 +57,7 @@ impl Shared {
     pub(crate) fn new(mut config: Config, options: Options) -> Result<Self, RunError> {
         let private_ca = read_ca(&config)?;
         load_prompts(&mut config)?;
+        offer(&options.functions, &mut config);
         let requests =
             Requests::start(config.ari.authorization(), private_ca.as_deref()).map_err(RunError::Threads)?;
         let tls = tls_config(None).map_err(RunError::Tls)?;
@@ -76,6 +78,7 @@ impl Shared {
             ports: Ports::new(&config.rtp),
             watch: options.watch,
             log_bytes: options.log_bytes,
+            functions: options.functions,
             fixed: config,
         })
     }
@@ -88,6 +91,7 @@ impl Shared {
     /// If a prompt cannot be read or used; the old settings then stay in force as a whole.
     pub(crate) fn reload(&self, mut config: Config) -> Result<SwitchboardSettings, RunError> {
         load_prompts(&mut config)?;
+        offer(&self.functions, &mut config);
         let kept = config.keep_fixed(&self.fixed);
         if !kept.is_empty() {
             tracing::warn!("not changed, because it takes a restart: {}", kept.join(", "));

@@ -49,6 +49,15 @@ impl<M: Machine> Log<M> {
         limit: usize,
         out: &mut Actions<M::Action>,
     ) -> (Self, M, M::Next) {
+        let mut log = Self::new(settings, &start, now, limit);
+        let (machine, next) = log.make(settings, start, now, out);
+        (log, machine, next)
+    }
+
+    /// The log of a machine that is about to be made: [`Self::begin`] in two steps, for who wants to keep what there is if
+    /// the making panics.
+    #[must_use]
+    pub fn new(settings: &M::Settings, start: &M::Start<'_>, now: Instant, limit: usize) -> Self {
         let mut log = Self {
             sink: Sink::new(limit.saturating_sub(END_BYTES)),
             memory: M::Memory::default(),
@@ -59,12 +68,23 @@ impl<M: Machine> Log<M> {
             has_head: false,
             is_cut: false,
         };
-        head::write::<M>(settings, &start, now, &mut log.sink);
+        head::write::<M>(settings, start, now, &mut log.sink);
         log.has_head = log.keep_from(0);
         log.is_stepping = log.has_head;
+        log
+    }
+
+    /// Makes the machine, from the same as [`Self::new`] was given.
+    pub fn make(
+        &mut self,
+        settings: &M::Settings,
+        start: M::Start<'_>,
+        now: Instant,
+        out: &mut Actions<M::Action>,
+    ) -> (M, M::Next) {
         let (machine, next) = M::begin(settings, start, now, out);
-        log.gave(out, next);
-        (log, machine, next)
+        self.gave(out, next);
+        (machine, next)
     }
 
     /// Steps the machine, with a note of what it is given and of what it gives. `out` holds the actions of this step
