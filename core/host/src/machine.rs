@@ -46,22 +46,17 @@ impl<M: capture::Machine> Machine<M> {
     ) -> Self {
         let (mut clock, mut out) = (Clock::start(), Actions::new());
         let now = clock.tick();
-        let Some(limit) = shared.log_bytes() else {
-            let (machine, next) = M::begin(settings, start, now, &mut out);
-            return Self { machine, clock, out, next, record: None };
+        // The log is in its place before the machine is made: what that panics of is to be kept, too.
+        let mut record = shared.log_bytes().map(|limit| Record {
+            log: Some(Log::new(settings, &start, now, limit)),
+            shared: shared.clone(),
+            call,
+        });
+        let (machine, next) = match record.as_mut().and_then(|record| record.log.as_mut()) {
+            None => M::begin(settings, start, now, &mut out),
+            Some(log) => log.make(settings, start, now, &mut out),
         };
-        // It is in its place before the machine is made: what that panics of is to be kept, too.
-        let mut log = Log::new(settings, &start, now, limit);
-        let (machine, next) =
-            match std::panic::catch_unwind(AssertUnwindSafe(|| log.make(settings, start, now, &mut out))) {
-                Ok(made) => made,
-                Err(panic) => {
-                    drop(Record { log: Some(log), shared: shared.clone(), call });
-                    std::panic::resume_unwind(panic);
-                }
-            };
-        let record = Record { log: Some(log), shared: shared.clone(), call };
-        Self { machine, clock, out, next, record: Some(record) }
+        Self { machine, clock, out, next, record }
     }
 
     /// Steps it. What it wants is to be taken with [`Machine::take_actions`].
