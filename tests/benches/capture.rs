@@ -55,10 +55,10 @@ fn live(capture: &[u8], with_log: bool) {
     let Ok(Capture::Call(head, mut records)) = open(capture) else { panic!("it is of a call") };
     let mut out = Actions::new();
     let (mut log, mut call) = if with_log {
-        let (log, call, _next) = Log::<Call>::begin(&head.settings, head.start, head.now, LIMIT, &mut out);
+        let (log, call, _next) = Log::<Call>::begin(&head.settings, head.start(), head.now, LIMIT, &mut out);
         (Some(log), call)
     } else {
-        (None, Call::new(&head.settings, head.start, head.now, &mut out).0)
+        (None, Call::new(&head.settings, head.start(), head.now, &mut out).0)
     };
     while let Ok(record) = records.next() {
         match record {
@@ -70,7 +70,7 @@ fn live(capture: &[u8], with_log: bool) {
                 };
                 black_box(next.finished);
             }
-            Record::Digest(_) => {}
+            Record::Gave(_) | Record::Digest(_) => {}
             Record::End(_) => break,
         }
     }

@@ -85,14 +85,14 @@ fn lived_with(capture: &[u8], limit: usize, change: impl Fn(&mut CallSettings)) 
     change(&mut head.settings);
     let mut out = call::Actions::new();
     let (mut log, mut call, _next) =
-        Log::<Call>::begin(&head.settings, head.start, head.now, limit, &mut out);
+        Log::<Call>::begin(&head.settings, head.start(), head.now, limit, &mut out);
     loop {
         match records.next().expect("a good capture") {
             Record::Input { now, input } => {
                 out.clear();
                 let _next = log.step(&mut call, now, input, &mut out);
             }
-            Record::Digest(_) => {}
+            Record::Gave(_) | Record::Digest(_) => {}
             Record::End(_) => return log.finish(),
         }
     }

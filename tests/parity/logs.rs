@@ -59,7 +59,7 @@ fn observations(log: &[u8]) -> Vec<Observation> {
 }
 
 fn played<M: Machine>(
-    mut player: Player<'_, M>,
+    mut player: Player<&[u8], M>,
     observation: impl Fn(M::Action) -> Option<Observation>,
 ) -> Vec<Observation> {
     let mut told = Vec::new();

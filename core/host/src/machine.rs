@@ -48,7 +48,7 @@ impl<M: capture::Machine> Machine<M> {
         let now = clock.tick();
         // The log is in its place before the machine is made: what that panics of is to be kept, too.
         let mut record = shared.log_bytes().map(|limit| Record {
-            log: Some(Log::new(settings, &start, now, limit)),
+            log: Some(Log::new(settings, &start, capture::Note::default(), now, limit)),
             shared: shared.clone(),
             call,
         });

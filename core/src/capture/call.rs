@@ -1,5 +1,6 @@
 //! How a call is written down.
 
+use super::describe;
 use super::head::{read_json, write_json};
 use super::machine::format::Format;
 use super::machine::{Kind, Machine};
@@ -43,8 +44,15 @@ const RETRY_AFTER: u8 = 2;
 const CODE: u8 = 4;
 const FAULT: u8 = 8;
 
+/// [`Start`], with all that it borrows.
+#[derive(Debug)]
+pub struct Held {
+    start: StartJson,
+    about: Vec<u8>,
+}
+
 /// [`Start`] without what it borrows.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StartJson {
     nonce: u32,
@@ -80,6 +88,7 @@ impl Machine for Call {
 impl Format for Call {
     /// On which leg, and from whom, the last datagram came.
     type Memory = Option<(LegId, SocketAddr)>;
+    type Held = Held;
 
     fn write_head(settings: &CallSettings, start: &Start<'_>, sink: &mut Sink) {
         let entry = start.origin.entry();
@@ -100,20 +109,23 @@ impl Format for Call {
         write_prompts(&settings.prompts, sink);
     }
 
-    fn read_head<'a>(cursor: &mut Cursor<'a>) -> Result<(CallSettings, Start<'a>), Bad> {
-        let json: StartJson = read_json("start", cursor)?;
+    fn read_head(cursor: &mut Cursor<'_>) -> Result<(CallSettings, Held), Bad> {
+        let start: StartJson = read_json("start", cursor)?;
         let mut settings: CallSettings = read_json("settings", cursor)?;
-        let about = cursor.block(MAX_MESSAGE_BYTES)?;
+        let about = cursor.block(MAX_MESSAGE_BYTES)?.to_vec();
         settings.prompts = Arc::new(read_prompts(cursor)?);
-        let start = Start {
-            ids: IdPrefix { nonce: InstanceNonce::new(json.nonce), call: CallId(json.call) },
-            seed: json.seed,
-            utc: UtcNanos(json.utc),
-            caller_tag: json.caller_tag,
-            media: json.media,
-            origin: Origin::new(json.entry, about),
-        };
-        Ok((settings, start))
+        Ok((settings, Held { start, about }))
+    }
+
+    fn start(Held { start, about }: &Held) -> Start<'_> {
+        Start {
+            ids: IdPrefix { nonce: InstanceNonce::new(start.nonce), call: CallId(start.call) },
+            seed: start.seed,
+            utc: UtcNanos(start.utc),
+            caller_tag: start.caller_tag,
+            media: start.media,
+            origin: Origin::new(start.entry, about),
+        }
     }
 
     fn kind_of(input: &Input<'_>, memory: &Self::Memory) -> u8 {
@@ -246,6 +258,14 @@ impl Format for Call {
             | Input::Timer
             | Input::Stop(_) => 0,
         }
+    }
+
+    fn describe(action: &Action, out: &Actions, line: &mut String) {
+        describe::call(action, out, line);
+    }
+
+    fn is_told(action: &Action, out: &Actions) -> bool {
+        describe::is_told_of_call(action, out)
     }
 
     fn outcome(action: &Action) -> Option<Outcome> {

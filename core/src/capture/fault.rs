@@ -30,6 +30,13 @@ pub enum Fault {
         /// Where in them, and why.
         error: String,
     },
+    /// What should give the bytes has failed.
+    Unreadable {
+        /// Behind which byte.
+        at: usize,
+        /// Why.
+        error: String,
+    },
     /// A record cannot be.
     Record {
         /// Where it begins, in bytes.
@@ -69,6 +76,7 @@ impl fmt::Display for Fault {
             ),
             Self::Head { at, what } => write!(f, "its head cannot be read at byte {at}: {what}"),
             Self::Json { at, what, error } => write!(f, "the {what} at byte {at} cannot be read: {error}"),
+            Self::Unreadable { at, error } => write!(f, "it cannot be read on from byte {at}: {error}"),
             Self::Record { at, what } => write!(f, "the record at byte {at} cannot be: {what}"),
         }
     }

@@ -1,9 +1,10 @@
 //! Writing a capture while a machine runs.
 
+use super::describe::describe;
 use super::digest::Digest;
 use super::machine::Machine;
 use super::wire::Sink;
-use super::{DIGEST, END, head};
+use super::{DIGEST, END, GAVE, MAX_GAVE_BYTES, Note, head};
 use crate::actions::Actions;
 use crate::time::Instant;
 
@@ -38,6 +39,8 @@ pub struct Log<M: Machine> {
     is_stepping: bool,
     has_head: bool,
     is_cut: bool,
+    /// What a step has given, in words. Kept for its memory.
+    words: String,
 }
 
 impl<M: Machine> Log<M> {
@@ -49,7 +52,7 @@ impl<M: Machine> Log<M> {
         limit: usize,
         out: &mut Actions<M::Action>,
     ) -> (Self, M, M::Next) {
-        let mut log = Self::new(settings, &start, now, limit);
+        let mut log = Self::new(settings, &start, Note::default(), now, limit);
         let (machine, next) = log.make(settings, start, now, out);
         (log, machine, next)
     }
@@ -57,7 +60,7 @@ impl<M: Machine> Log<M> {
     /// The log of a machine that is about to be made: [`Self::begin`] in two steps, for who wants to keep what there is if
     /// the making panics.
     #[must_use]
-    pub fn new(settings: &M::Settings, start: &M::Start<'_>, now: Instant, limit: usize) -> Self {
+    pub fn new(settings: &M::Settings, start: &M::Start<'_>, note: Note, now: Instant, limit: usize) -> Self {
         let mut log = Self {
             sink: Sink::new(limit.saturating_sub(END_BYTES)),
             memory: M::Memory::default(),
@@ -67,8 +70,9 @@ impl<M: Machine> Log<M> {
             is_stepping: false,
             has_head: false,
             is_cut: false,
+            words: String::new(),
         };
-        head::write::<M>(settings, start, now, &mut log.sink);
+        head::write::<M>(settings, start, note, now, &mut log.sink);
         log.has_head = log.keep_from(0);
         log.is_stepping = log.has_head;
         log
@@ -166,6 +170,14 @@ impl<M: Machine> Log<M> {
             return;
         }
         self.digest.take(out, next);
+        if describe::<M>(out, &mut self.words) {
+            let begin = self.sink.len();
+            self.sink.byte(GAVE);
+            self.sink.block(self.words.as_bytes(), MAX_GAVE_BYTES);
+            if !self.keep_from(begin) {
+                return;
+            }
+        }
         if self.steps.is_multiple_of(STEPS_PER_DIGEST) {
             let begin = self.sink.len();
             self.sink.byte(DIGEST);

@@ -53,6 +53,7 @@ pub trait Machine: format::Format {
 pub(super) mod format {
     use super::super::wire::{Bad, Cursor, Sink};
     use super::Machine;
+    use crate::actions::Actions;
     use crate::call::Outcome;
     use core::fmt::Debug;
 
@@ -61,13 +62,21 @@ pub(super) mod format {
         /// What one input leaves for the next: what need not be written again, and what is lent to the machine.
         type Memory: Default + Debug;
 
+        /// [`Machine::Start`], with all that it borrows.
+        type Held: Debug;
+
         /// Writes what follows the time in the head.
         fn write_head(settings: &Self::Settings, start: &Self::Start<'_>, sink: &mut Sink)
         where
             Self: Machine;
 
         /// Reads it.
-        fn read_head<'a>(cursor: &mut Cursor<'a>) -> Result<(Self::Settings, Self::Start<'a>), Bad>
+        fn read_head(cursor: &mut Cursor<'_>) -> Result<(Self::Settings, Self::Held), Bad>
+        where
+            Self: Machine;
+
+        /// What is held, lent out.
+        fn start(held: &Self::Held) -> Self::Start<'_>
         where
             Self: Machine;
 
@@ -92,6 +101,17 @@ pub(super) mod format {
 
         /// How many bytes came with an input.
         fn bytes_of(input: &Self::Input<'_>) -> usize
+        where
+            Self: Machine;
+
+        /// Puts an action into words, one line, unless it is one of those that come many times a second. What belongs to it
+        /// lies in `out`.
+        fn describe(action: &Self::Action, out: &Actions<Self::Action>, line: &mut String)
+        where
+            Self: Machine;
+
+        /// Whether [`Self::describe`] has something to say of it.
+        fn is_told(action: &Self::Action, out: &Actions<Self::Action>) -> bool
         where
             Self: Machine;
 

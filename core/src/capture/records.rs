@@ -2,11 +2,15 @@
 
 use super::log::{CRASHED, CUT, WHOLE};
 use super::machine::{Kind, Machine};
+use super::window::Window;
 use super::wire::{Bad, Cursor};
-use super::{DIGEST, END, Fault, Head, head};
+use super::{DIGEST, END, Fault, GAVE, Head, MAGIC, MAX_GAVE_BYTES, head};
 use crate::call::Call;
 use crate::switchboard::Switchboard;
 use crate::time::Instant;
+use core::fmt;
+use core::ops::Range;
+use std::io::Read;
 
 /// The latest moment in a capture: a hundred years. What is reckoned from it, such as a deadline, still has room.
 pub const LATEST: Instant = Instant::from_millis(100 * 365 * 24 * 60 * 60 * 1000);
@@ -14,40 +18,55 @@ pub const LATEST: Instant = Instant::from_millis(100 * 365 * 24 * 60 * 60 * 1000
 /// A capture that was opened: how it began, and its records.
 #[expect(clippy::large_enum_variant, reason = "one is opened at a time, and not kept like this")]
 #[derive(Debug)]
-pub enum Capture<'a> {
+pub enum Capture<R> {
     /// Of a call.
-    Call(Head<'a, Call>, Records<'a, Call>),
+    Call(Head<Call>, Records<R, Call>),
     /// Of a switchboard.
-    Switchboard(Head<'a, Switchboard>, Records<'a, Switchboard>),
+    Switchboard(Head<Switchboard>, Records<R, Switchboard>),
 }
 
-/// Opens a capture. Nothing but the head is read, and nothing of the rest is copied.
+/// Opens a capture that is in memory; see [`read`].
 ///
 /// # Errors
 ///
-/// If the bytes are not a capture, or not one that this program can read; the fault says why.
-pub fn open(bytes: &[u8]) -> Result<Capture<'_>, Fault> {
-    let mut cursor = Cursor::new(bytes);
-    Ok(match head::read_kind(&mut cursor)? {
+/// As [`read`].
+pub fn open(bytes: &[u8]) -> Result<Capture<&[u8]>, Fault> {
+    read(bytes)
+}
+
+/// Opens a capture. Its head is read at once, and its records as they are asked for: memory is bounded by the longest
+/// message that a peer may send, however long the capture is.
+///
+/// # Errors
+///
+/// If what is read is not a capture, or not one that this program can read; the fault says why.
+pub fn read<R: Read>(read: R) -> Result<Capture<R>, Fault> {
+    let mut window = Window::new(read);
+    let (format, kind) = match window.head(head::read_kind) {
+        Ok(kind) => kind?,
+        // A few bytes that end there are no capture at all.
+        Err(Fault::Head { at, .. }) if at < MAGIC.len() => return Err(Fault::NotACapture),
+        Err(fault) => return Err(fault),
+    };
+    Ok(match kind {
         Kind::Call => {
-            let head = head::read(&mut cursor)?;
-            let records = Records::new(cursor, head.now);
+            let head = window.head(|cursor| head::read(format, cursor))?;
+            let records = Records::new(window, head.now);
             Capture::Call(head, records)
         }
         Kind::Switchboard => {
-            let head = head::read(&mut cursor)?;
-            let records = Records::new(cursor, head.now);
+            let head = window.head(|cursor| head::read(format, cursor))?;
+            let records = Records::new(window, head.now);
             Capture::Switchboard(head, records)
         }
     })
 }
 
 /// The records of a capture, one after the other.
-#[derive(Debug)]
-pub struct Records<'a, M: Machine> {
-    cursor: Cursor<'a>,
-    /// Where the last record begins.
-    begin: usize,
+pub struct Records<R, M: Machine> {
+    window: Window<R>,
+    /// Where in the window what belongs to the kind of the last input begins, and where the record ends.
+    body: Range<usize>,
     memory: M::Memory,
     now: Instant,
     inputs: u64,
@@ -64,6 +83,9 @@ pub enum Record<'a, M: Machine> {
         /// What.
         input: M::Input<'a>,
     },
+    /// What it gave, without audio and counts: a line for each action. If this does not follow an input, it gave nothing
+    /// of the kind, or the capture is of an older format.
+    Gave(&'a str),
     /// The digest of all that it has given so far.
     Digest(u64),
     /// The capture ends here.
@@ -95,12 +117,21 @@ pub enum End {
     },
 }
 
-impl<'a, M: Machine> Records<'a, M> {
-    fn new(cursor: Cursor<'a>, now: Instant) -> Self {
-        Self { begin: cursor.at(), cursor, memory: M::Memory::default(), now, inputs: 0, end: None }
+impl<R, M: Machine> fmt::Debug for Records<R, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records")
+            .field("now", &self.now)
+            .field("inputs", &self.inputs)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R: Read, M: Machine> Records<R, M> {
+    fn new(window: Window<R>, now: Instant) -> Self {
+        Self { window, body: 0..0, memory: M::Memory::default(), now, inputs: 0, end: None }
     }
 
-    /// The next record; behind the end it is the end again. The input borrows from the capture and from this.
+    /// The next record; behind the end it is the end again. What it holds borrows from this.
     ///
     /// # Errors
     ///
@@ -108,14 +139,12 @@ impl<'a, M: Machine> Records<'a, M> {
     /// there.
     #[expect(clippy::should_implement_trait, reason = "what it gives borrows from it, and no Iterator can")]
     pub fn next(&mut self) -> Result<Record<'_, M>, Fault> {
-        match self.mark()? {
-            Mark::Input { kind, now } => {
-                let torn = End::Torn { at: self.begin };
-                Ok(self.input(kind)?.map_or(Record::End(torn), |input| Record::Input { now, input }))
-            }
-            Mark::Digest(digest) => Ok(Record::Digest(digest)),
-            Mark::End(end) => Ok(Record::End(end)),
-        }
+        Ok(match self.mark()? {
+            Mark::Input { kind, now } => Record::Input { now, input: self.input(kind)? },
+            Mark::Gave => Record::Gave(self.words()),
+            Mark::Digest(digest) => Record::Digest(digest),
+            Mark::End(end) => Record::End(end),
+        })
     }
 
     /// How the capture ends, once its end was reached.
@@ -124,35 +153,116 @@ impl<'a, M: Machine> Records<'a, M> {
         self.end
     }
 
-    /// Reads a record, or what is common to all inputs: [`Self::input`] reads the rest of one.
+    /// Where the next record begins, in bytes.
+    #[must_use]
+    pub const fn at(&self) -> usize {
+        self.window.at() + self.body.end
+    }
+
+    /// Makes sure that the whole of the next record is there, and reads what is common to all. What belongs to its kind is
+    /// read by [`Self::input`] or [`Self::words`].
     pub(crate) fn mark(&mut self) -> Result<Mark, Fault> {
         if let Some(end) = self.end {
             return Ok(Mark::End(end));
         }
-        self.begin = self.cursor.at();
-        match read_mark(&mut self.cursor, self.now, self.inputs) {
-            Ok(mark) => {
-                match mark {
-                    Mark::Input { now, .. } => (self.now, self.inputs) = (now, self.inputs + 1),
-                    Mark::Digest(_) => {}
-                    Mark::End(end) => self.end = Some(end),
+        self.window.advance(core::mem::take(&mut self.body).end);
+        let at = self.window.at();
+        loop {
+            match self.measure() {
+                Ok(mark) => return self.marked(at, mark),
+                Err(Bad::Ends) => match self.window.fill() {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(Mark::End(self.break_off(at))),
+                    Err(fault) => {
+                        self.break_off(at);
+                        return Err(fault);
+                    }
+                },
+                Err(bad) => {
+                    self.break_off(at);
+                    return Err(Fault::of_record(at, bad));
                 }
-                Ok(mark)
-            }
-            Err(bad) => {
-                let torn = break_off(self.begin, &mut self.end);
-                if bad == Bad::Ends { Ok(Mark::End(torn)) } else { Err(Fault::of_record(self.begin, bad)) }
             }
         }
     }
 
-    /// Reads the rest of an input; nothing if it is torn.
-    pub(crate) fn input(&mut self, kind: u8) -> Result<Option<M::Input<'_>>, Fault> {
-        let Self { cursor, memory, begin, end, .. } = self;
-        M::read_input(kind, cursor, memory).map(Some).or_else(|bad| {
-            break_off(*begin, end);
-            if bad == Bad::Ends { Ok(None) } else { Err(Fault::of_record(*begin, bad)) }
-        })
+    /// What the capture says of the step whose input was read last; its words, if there are some. It is then no record of
+    /// its own any more, and the input is still to be had.
+    pub(crate) fn answer(&mut self, words: &mut String) -> Result<Answer, Fault> {
+        let begin = self.body.end;
+        loop {
+            let mut cursor = self.window.cursor();
+            match cursor.take(begin).and_then(|_| read_answer(&mut cursor, words)) {
+                Ok(answer) => {
+                    if answer == Answer::Gave {
+                        self.body.end = cursor.at();
+                    }
+                    return Ok(answer);
+                }
+                // If it is torn, the next record says so.
+                Err(Bad::Ends) => {
+                    if !self.window.fill()? {
+                        return Ok(Answer::Unknown);
+                    }
+                }
+                Err(bad) => {
+                    let at = self.window.at() + begin;
+                    self.break_off(at);
+                    return Err(Fault::of_record(at, bad));
+                }
+            }
+        }
+    }
+
+    /// Reads what belongs to the kind of the input that was marked.
+    pub(crate) fn input(&mut self, kind: u8) -> Result<M::Input<'_>, Fault> {
+        let at = self.window.at();
+        let Self { window, memory, body, .. } = self;
+        let mut cursor = window.cursor();
+        let skipped = cursor.take(body.start).map(|_| ());
+        // It was read before, and is the same.
+        skipped
+            .and_then(|()| M::read_input(kind, &mut cursor, memory))
+            .map_err(|bad| Fault::of_record(at, bad))
+    }
+
+    /// The words of the answer that was marked.
+    fn words(&self) -> &str {
+        let mut cursor = self.window.cursor();
+        let words = cursor.take(self.body.start).and_then(|_| read_words(&mut cursor));
+        words.unwrap_or_default()
+    }
+
+    fn measure(&mut self) -> Result<Mark, Bad> {
+        let mut cursor = self.window.cursor();
+        let mark = read_mark(&mut cursor, self.now, self.inputs)?;
+        let body = cursor.at();
+        match mark {
+            Mark::Input { kind, .. } => drop(M::read_input(kind, &mut cursor, &mut self.memory)?),
+            Mark::Gave => drop(read_words(&mut cursor)?),
+            Mark::Digest(_) | Mark::End(_) => {}
+        }
+        self.body = body..cursor.at();
+        Ok(mark)
+    }
+
+    fn marked(&mut self, at: usize, mark: Mark) -> Result<Mark, Fault> {
+        match mark {
+            Mark::Input { now, .. } => (self.now, self.inputs) = (now, self.inputs + 1),
+            Mark::Gave | Mark::Digest(_) => {}
+            Mark::End(end) => {
+                if self.window.has(self.body.end + 1)? {
+                    self.break_off(at);
+                    return Err(Fault::Record { at, what: "something stands behind the end" });
+                }
+                self.end = Some(end);
+            }
+        }
+        Ok(mark)
+    }
+
+    fn break_off(&mut self, at: usize) -> End {
+        *self.end.insert(End::Torn { at })
     }
 }
 
@@ -166,18 +276,28 @@ pub(crate) enum Mark {
         /// When.
         now: Instant,
     },
+    /// What the machine gave, in words.
+    Gave,
     /// The digest of all so far.
     Digest(u64),
     /// The end.
     End(End),
 }
 
-fn break_off(at: usize, end: &mut Option<End>) -> End {
-    *end.insert(End::Torn { at })
+/// What a capture says that a step gave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    /// Something.
+    Gave,
+    /// Nothing but audio and counts.
+    Nothing,
+    /// It does not say: the machine crashed, or the capture breaks off.
+    Unknown,
 }
 
 fn read_mark(cursor: &mut Cursor<'_>, last: Instant, inputs: u64) -> Result<Mark, Bad> {
     match cursor.byte()? {
+        GAVE => Ok(Mark::Gave),
         DIGEST => cursor.eight().map(Mark::Digest),
         END => read_end(cursor, inputs).map(Mark::End),
         kind => {
@@ -192,13 +312,26 @@ fn read_mark(cursor: &mut Cursor<'_>, last: Instant, inputs: u64) -> Result<Mark
     }
 }
 
+fn read_answer(cursor: &mut Cursor<'_>, words: &mut String) -> Result<Answer, Bad> {
+    Ok(match cursor.byte()? {
+        GAVE => {
+            words.push_str(read_words(cursor)?);
+            Answer::Gave
+        }
+        // What the last step would have given nobody knows, or there was no room for it.
+        END if cursor.byte()? != WHOLE => Answer::Unknown,
+        _ => Answer::Nothing,
+    })
+}
+
+fn read_words<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Bad> {
+    core::str::from_utf8(cursor.block(MAX_GAVE_BYTES)?).map_err(|_| Bad::Wrong("what was given is not text"))
+}
+
 fn read_end(cursor: &mut Cursor<'_>, inputs: u64) -> Result<End, Bad> {
     let (why, count, digest) = (cursor.byte()?, cursor.number()?, cursor.eight()?);
     if count != inputs {
         return Err(Bad::Wrong("there are more inputs before the end, or fewer, than it says"));
-    }
-    if !cursor.is_at_end() {
-        return Err(Bad::Wrong("something stands behind the end"));
     }
     match why {
         WHOLE => Ok(End::Whole { digest }),

@@ -1,6 +1,7 @@
 //! How a switchboard is written down.
 
 use super::call::{read_reply, write_failed, write_reply};
+use super::describe;
 use super::head::{read_json, write_json};
 use super::machine::format::Format;
 use super::machine::{Kind, Machine};
@@ -88,6 +89,7 @@ impl Machine for Switchboard {
 impl Format for Switchboard {
     /// The settings that were read last, while they are lent to the machine.
     type Memory = Option<SwitchboardSettings>;
+    type Held = SwitchboardStart;
 
     fn write_head(settings: &SwitchboardSettings, start: &SwitchboardStart, sink: &mut Sink) {
         let SwitchboardStart { nonce, seed, utc } = *start;
@@ -95,10 +97,14 @@ impl Format for Switchboard {
         write_json(settings, sink);
     }
 
-    fn read_head<'a>(cursor: &mut Cursor<'a>) -> Result<(SwitchboardSettings, SwitchboardStart), Bad> {
+    fn read_head(cursor: &mut Cursor<'_>) -> Result<(SwitchboardSettings, SwitchboardStart), Bad> {
         let StartJson { nonce, seed, utc } = read_json("start", cursor)?;
         let settings = read_json("settings", cursor)?;
         Ok((settings, SwitchboardStart { nonce: InstanceNonce::new(nonce), seed, utc: UtcNanos(utc) }))
+    }
+
+    fn start(held: &SwitchboardStart) -> SwitchboardStart {
+        *held
     }
 
     fn kind_of(input: &Input<'_>, _: &Self::Memory) -> u8 {
@@ -226,6 +232,14 @@ impl Format for Switchboard {
             | Input::Settings(_)
             | Input::Timer => 0,
         }
+    }
+
+    fn describe(action: &Action, out: &Actions, line: &mut String) {
+        describe::switchboard(action, out, line);
+    }
+
+    fn is_told(action: &Action, _: &Actions) -> bool {
+        describe::is_told_of_switchboard(action)
     }
 
     fn outcome(_: &Action) -> Option<Outcome> {

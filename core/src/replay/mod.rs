@@ -9,14 +9,17 @@ mod tests;
 
 use crate::actions::Actions;
 use crate::call::Outcome;
-use crate::capture::{Capture, Digest, End, Fault, Head, Kind, Machine, Mark, Records, open};
+use crate::capture::{
+    self, Answer, Capture, Digest, End, Fault, Head, Kind, Machine, Mark, Records, WITH_NOTES, describe,
+};
 use crate::time::{Duration, Instant};
+use std::io::Read;
 
 /// A machine that lives through a capture, step by step.
 #[derive(Debug)]
-pub struct Player<'a, M: Machine> {
-    head: Head<'a, M>,
-    records: Records<'a, M>,
+pub struct Player<R, M: Machine> {
+    head: Head<M>,
+    records: Records<R, M>,
     machine: Option<M>,
     out: Actions<M::Action>,
     digest: Digest,
@@ -28,6 +31,10 @@ pub struct Player<'a, M: Machine> {
     /// After which step the digests were the same.
     same_until: Option<u64>,
     input_bytes: u64,
+    /// What the capture says that the last step gave, in words, and what it gave now.
+    recorded: Option<String>,
+    given: String,
+    outcome: Option<Outcome>,
     difference: Option<Difference>,
 }
 
@@ -44,10 +51,15 @@ pub struct Step<'s, M: Machine> {
     pub out: &'s Actions<M::Action>,
     /// When it wants to be woken.
     pub next: M::Next,
+    /// What it does in words, without audio and counts: a line for each action.
+    pub given: &'s str,
+    /// What the capture says that it did, in words as well; nothing if the capture does not say: it breaks off there, the
+    /// machine crashed, or it is of a format older than 2.
+    pub recorded: Option<&'s str>,
 }
 
 /// A replay that is not what was recorded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Difference {
     /// The first step that may be another: those before it are the same.
     pub from_step: u64,
@@ -55,6 +67,17 @@ pub struct Difference {
     pub to_step: u64,
     /// When that was.
     pub at: Instant,
+    /// What is another: if it is nothing that has words it is the audio, a count, or a deadline.
+    pub words: Option<Words>,
+}
+
+/// What a step gave, in words: a line for each action.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Words {
+    /// When it was recorded.
+    pub recorded: String,
+    /// In the replay.
+    pub replayed: String,
 }
 
 /// What came of a replay.
@@ -93,40 +116,40 @@ impl Replayed {
 ///
 /// # Errors
 ///
-/// If the bytes are not a capture, or a record cannot be; the fault says where and why.
+/// If it is not a capture, or a record cannot be; the fault says where and why.
 ///
 /// # Panics
 ///
 /// If the capture is one of a crash, and the machine still does: that is a bug of ours.
-pub fn replay(bytes: &[u8]) -> Result<Replayed, Fault> {
-    match open(bytes)? {
+pub fn replay(capture: &[u8]) -> Result<Replayed, Fault> {
+    replay_from(capture)
+}
+
+/// As [`replay`], of a capture that need not be in memory.
+///
+/// # Errors
+///
+/// As [`replay`], and if it cannot be read on.
+///
+/// # Panics
+///
+/// As [`replay`].
+pub fn replay_from(capture: impl Read) -> Result<Replayed, Fault> {
+    match capture::read(capture)? {
         Capture::Call(head, records) => play(Player::new(head, records)),
         Capture::Switchboard(head, records) => play(Player::new(head, records)),
     }
 }
 
-fn play<M: Machine>(mut player: Player<'_, M>) -> Result<Replayed, Fault> {
-    let mut outcome = None;
-    while let Some(step) = player.step()? {
-        outcome = outcome.or_else(|| step.out.iter().find_map(|action| M::outcome(&action)));
-    }
-    Ok(Replayed {
-        machine: M::KIND,
-        program: player.head.program.to_owned(),
-        steps: player.steps,
-        input_bytes: player.input_bytes,
-        duration: player.now.since(player.head.now),
-        // Without another end it is torn, and has said where.
-        end: player.records.end().unwrap_or(End::Torn { at: 0 }),
-        outcome,
-        difference: player.difference,
-    })
+fn play<R: Read, M: Machine>(mut player: Player<R, M>) -> Result<Replayed, Fault> {
+    while player.step()?.is_some() {}
+    Ok(player.finish())
 }
 
-impl<'a, M: Machine> Player<'a, M> {
+impl<R: Read, M: Machine> Player<R, M> {
     /// A player that has not begun.
     #[must_use]
-    pub fn new(head: Head<'a, M>, records: Records<'a, M>) -> Self {
+    pub fn new(head: Head<M>, records: Records<R, M>) -> Self {
         Self {
             now: head.now,
             head,
@@ -138,13 +161,16 @@ impl<'a, M: Machine> Player<'a, M> {
             steps: 0,
             same_until: None,
             input_bytes: 0,
+            recorded: None,
+            given: String::new(),
+            outcome: None,
             difference: None,
         }
     }
 
     /// How the machine began.
     #[must_use]
-    pub const fn head(&self) -> &Head<'a, M> {
+    pub const fn head(&self) -> &Head<M> {
         &self.head
     }
 
@@ -156,8 +182,29 @@ impl<'a, M: Machine> Player<'a, M> {
 
     /// Where the replay was first found not to be what was recorded.
     #[must_use]
-    pub const fn difference(&self) -> Option<Difference> {
-        self.difference
+    pub const fn difference(&self) -> Option<&Difference> {
+        self.difference.as_ref()
+    }
+
+    /// How many bytes of the capture were read.
+    #[must_use]
+    pub const fn at(&self) -> usize {
+        self.records.at()
+    }
+
+    /// What came of the replay, if it has come to the end of the capture; else what has come of it so far.
+    #[must_use]
+    pub fn finish(self) -> Replayed {
+        Replayed {
+            machine: M::KIND,
+            steps: self.steps,
+            input_bytes: self.input_bytes,
+            duration: self.now.since(self.head.now),
+            program: self.head.program,
+            end: self.records.end().unwrap_or(End::Torn { at: self.records.at() }),
+            outcome: self.outcome,
+            difference: self.difference,
+        }
     }
 
     /// Makes the machine, or gives it the next input; nothing at the end of the capture.
@@ -167,11 +214,13 @@ impl<'a, M: Machine> Player<'a, M> {
     /// If a record cannot be; the fault says where and why.
     pub fn step(&mut self) -> Result<Option<Step<'_, M>>, Fault> {
         if self.machine.is_none() {
-            return Ok(Some(self.begin()));
+            return self.begin().map(Some);
         }
         let (kind, now) = loop {
             match self.records.mark()? {
                 Mark::Input { kind, now } => break (kind, now),
+                // Between two inputs a machine answers once; what more there is nobody has written.
+                Mark::Gave => {}
                 Mark::Digest(digest) => self.compare(digest == self.digest.value(), self.steps),
                 Mark::End(end) => {
                     self.ends(end);
@@ -179,23 +228,61 @@ impl<'a, M: Machine> Player<'a, M> {
                 }
             }
         };
-        let (Some(input), Some(machine)) = (self.records.input(kind)?, &mut self.machine) else {
-            return Ok(None);
-        };
+        let input = self.records.input(kind)?;
+        let Some(machine) = &mut self.machine else { return Ok(None) };
         self.input_bytes += M::bytes_of(&input) as u64;
         (self.now, self.steps, self.digest_before) = (now, self.steps + 1, self.digest.value());
         self.out.clear();
         let next = machine.step(now, input, &mut self.out);
-        self.digest.take(&self.out, next);
-        Ok(Some(Step { number: self.steps, now, input: Some(input), out: &self.out, next }))
+        self.answered(next)?;
+        self.outcome = self.outcome.or_else(|| self.out.iter().find_map(|action| M::outcome(&action)));
+        Ok(Some(Step {
+            number: self.steps,
+            now,
+            input: Some(self.records.input(kind)?),
+            out: &self.out,
+            next,
+            given: &self.given,
+            recorded: self.recorded.as_deref(),
+        }))
     }
 
-    fn begin(&mut self) -> Step<'_, M> {
-        let Head { settings, start, now, .. } = &self.head;
-        let (machine, next) = M::begin(settings, *start, *now, &mut self.out);
+    fn begin(&mut self) -> Result<Step<'_, M>, Fault> {
+        let Head { settings, now, .. } = &self.head;
+        let (machine, next) = M::begin(settings, self.head.start(), *now, &mut self.out);
         self.machine = Some(machine);
+        self.answered(next)?;
+        Ok(Step {
+            number: 0,
+            now: self.now,
+            input: None,
+            out: &self.out,
+            next,
+            given: &self.given,
+            recorded: self.recorded.as_deref(),
+        })
+    }
+
+    /// Takes in what the machine gave, and holds what has words against what was recorded.
+    fn answered(&mut self, next: M::Next) -> Result<(), Fault> {
         self.digest.take(&self.out, next);
-        Step { number: 0, now: *now, input: None, out: &self.out, next }
+        describe::<M>(&self.out, &mut self.given);
+        let mut recorded = self.recorded.take().unwrap_or_default();
+        recorded.clear();
+        if self.records.answer(&mut recorded)? == Answer::Unknown || self.head.format < WITH_NOTES {
+            return Ok(());
+        }
+        if recorded != self.given && self.difference.is_none() {
+            let words = Words { recorded: recorded.clone(), replayed: self.given.clone() };
+            self.difference = Some(Difference {
+                from_step: self.steps,
+                to_step: self.steps,
+                at: self.now,
+                words: Some(words),
+            });
+        }
+        self.recorded = Some(recorded);
+        Ok(())
     }
 
     fn ends(&mut self, end: End) {
@@ -218,7 +305,7 @@ impl<'a, M: Machine> Player<'a, M> {
             self.same_until = Some(steps);
         } else if self.difference.is_none() {
             let from_step = self.same_until.map_or(0, |steps| steps + 1);
-            self.difference = Some(Difference { from_step, to_step: steps, at: self.now });
+            self.difference = Some(Difference { from_step, to_step: steps, at: self.now, words: None });
         }
     }
 }

@@ -230,5 +230,5 @@ fn how_a_call_was_adopted_is_read_as_it_was() {
     let (log, ..) = Log::<Call>::begin(&CallSettings::default(), start, Instant::START, 1 << 20, &mut out);
     let bytes = log.finish();
     let Ok(Capture::Call(head, _)) = open(&bytes) else { panic!("it is of a call") };
-    assert_eq!(format!("{:?}", head.start), format!("{start:?}"));
+    assert_eq!(format!("{:?}", head.start()), format!("{start:?}"));
 }
