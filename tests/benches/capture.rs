@@ -19,6 +19,9 @@ use std::time::Instant;
 /// How many runs the median is taken of.
 const RUNS: usize = 51;
 
+/// How much of a log is taken out at a time, in bytes.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// The most that a log holds, in bytes.
 const LIMIT: usize = 64 << 20;
 
@@ -65,7 +68,14 @@ fn live(capture: &[u8], with_log: bool) {
             Record::Input { now, input } => {
                 out.clear();
                 let next = match &mut log {
-                    Some(log) => log.step(&mut call, now, input, &mut out),
+                    Some(log) => {
+                        let next = log.step(&mut call, now, input, &mut out);
+                        // As a recorder does.
+                        if log.bytes().len() >= PIECE_BYTES {
+                            black_box(log.take());
+                        }
+                        next
+                    }
                     None => call.step(now, input, &mut out),
                 };
                 black_box(next.finished);

@@ -24,9 +24,10 @@ impl Digest {
 
     /// Takes in what a step gave.
     pub(crate) fn take<A: Hash>(&mut self, out: &Actions<A>, next: impl Hash) {
-        let mut hasher = Portable(&mut self.0);
+        let mut hasher = Portable { hash: &mut self.0, held: [0; HELD_BYTES], len: 0 };
         out.hash(&mut hasher);
         next.hash(&mut hasher);
+        hasher.flush();
     }
 
     /// The digest of all so far.
@@ -35,28 +36,59 @@ impl Digest {
     }
 }
 
-/// Makes numbers the same bytes on every machine: little-endian, and 64 bits where the width is the machine's.
-struct Portable<'a>(&'a mut XxHash64);
+/// How many bytes of numbers are gathered before the hash is given them.
+const HELD_BYTES: usize = 128;
+
+/// Makes numbers the same bytes on every machine: little-endian, and 64 bits where the width is the machine's. Actions are
+/// mostly small numbers, and the hash takes many bytes as fast as few, so they are gathered.
+struct Portable<'a> {
+    hash: &'a mut XxHash64,
+    held: [u8; HELD_BYTES],
+    len: usize,
+}
+
+impl Portable<'_> {
+    fn flush(&mut self) {
+        let len = core::mem::take(&mut self.len);
+        self.hash.write(self.held.get(..len).unwrap_or_default());
+    }
+
+    #[inline]
+    fn hold<const N: usize>(&mut self, bytes: [u8; N]) {
+        if self.len + N > HELD_BYTES {
+            self.flush();
+        }
+        if let Some(place) = self.held.get_mut(self.len..self.len + N) {
+            place.copy_from_slice(&bytes);
+            self.len += N;
+        }
+    }
+}
 
 impl Hasher for Portable<'_> {
     fn write(&mut self, bytes: &[u8]) {
-        self.0.write(bytes);
+        self.flush();
+        self.hash.write(bytes);
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.hold([number]);
     }
 
     fn write_u16(&mut self, number: u16) {
-        self.write(&number.to_le_bytes());
+        self.hold(number.to_le_bytes());
     }
 
     fn write_u32(&mut self, number: u32) {
-        self.write(&number.to_le_bytes());
+        self.hold(number.to_le_bytes());
     }
 
     fn write_u64(&mut self, number: u64) {
-        self.write(&number.to_le_bytes());
+        self.hold(number.to_le_bytes());
     }
 
     fn write_u128(&mut self, number: u128) {
-        self.write(&number.to_le_bytes());
+        self.hold(number.to_le_bytes());
     }
 
     fn write_usize(&mut self, number: usize) {
@@ -68,7 +100,7 @@ impl Hasher for Portable<'_> {
     }
 
     fn finish(&self) -> u64 {
-        self.0.finish()
+        self.hash.finish()
     }
 }
 
