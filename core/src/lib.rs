@@ -16,7 +16,7 @@
 //! | 1 codecs between bytes and values, no state | [`json`], [`ari`], [`realtime`], [`rtp`], [`pcm`], [`wav`] |
 //! | 2 media | [`jitter`], [`resample`], [`codec`], [`conceal`], [`echo`], [`meter`], [`transcript`], [`playout`], [`uplink`], [`downlink`] |
 //! | 3 machines | [`call`], [`switchboard`] |
-//! | 4 services | [`config`], [`metrics`], [`admin`], [`http`], [`ports`], [`check`], [`record`], [`capture`], [`replay`](mod@replay), `sim` (feature) |
+//! | 4 services | [`config`], [`metrics`], [`admin`], [`http`], [`ports`], [`check`], [`record`], [`capture`], [`replay`](mod@replay), [`tools`], `sim` (feature) |
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -60,6 +60,7 @@ pub mod settings;
 pub mod sim;
 pub mod switchboard;
 pub mod time;
+pub mod tools;
 pub mod transcript;
 pub mod uplink;
 pub mod uri;

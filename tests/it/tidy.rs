@@ -23,7 +23,7 @@ const RINGS: [&[&str]; 5] = [
         "uplink",
     ],
     &["call", "holding", "switchboard"],
-    &["admin", "capture", "check", "config", "http", "metrics", "record", "replay", "sim"],
+    &["admin", "capture", "check", "config", "http", "metrics", "record", "replay", "sim", "tools"],
 ];
 
 /// What the core may stand on, directly. The list is the proof that it is pure: nothing in it brings a

@@ -50,7 +50,7 @@ pub use machine::{Kind, Machine};
 pub use records::{Capture, End, LATEST, Record, Records, open, read};
 pub use switchboard::SwitchboardStart;
 
-pub(crate) use describe::describe;
+pub(crate) use describe::{describe, text};
 pub(crate) use digest::Digest;
 pub(crate) use records::{Answer, Mark};
 

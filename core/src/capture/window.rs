@@ -2,7 +2,7 @@
 
 use super::Fault;
 use super::wire::{Bad, Cursor};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 /// How much is asked for at a time, in bytes.
 const FILL_BYTES: usize = 64 * 1024;
@@ -18,14 +18,12 @@ pub(super) struct Window<R> {
     /// How many bytes of the capture lie before `bytes`.
     before: usize,
     is_exhausted: bool,
-    /// Why there is no more, if it is not that the capture ends.
-    broken: Option<String>,
 }
 
 impl<R: Read> Window<R> {
     /// A window on the begin.
     pub(super) const fn new(read: R) -> Self {
-        Self { read, bytes: Vec::new(), begin: 0, before: 0, is_exhausted: false, broken: None }
+        Self { read, bytes: Vec::new(), begin: 0, before: 0, is_exhausted: false }
     }
 
     /// Where in the capture it begins, in bytes.
@@ -75,26 +73,31 @@ impl<R: Read> Window<R> {
 
     /// Makes it longer, if there is more. Whether there was.
     pub(super) fn fill(&mut self) -> Result<bool, Fault> {
-        if let Some(error) = self.broken.take() {
-            return Err(Fault::Unreadable { at: self.before + self.bytes.len(), error });
-        }
         if self.is_exhausted {
             return Ok(false);
         }
         self.bytes.drain(..self.begin);
         self.before += core::mem::take(&mut self.begin);
         let len = self.bytes.len();
-        // As much again each time: a long record is not read in many short pieces.
-        let more = len.max(FILL_BYTES);
-        match self.read.by_ref().take(more as u64).read_to_end(&mut self.bytes) {
-            Ok(read) => self.is_exhausted = read < more,
-            // What was read before it broke comes first.
-            Err(error) => (self.is_exhausted, self.broken) = (true, Some(error.to_string())),
-        }
-        if self.bytes.len() > len {
-            Ok(true)
-        } else {
-            if self.broken.is_some() { self.fill() } else { Ok(false) }
+        // As much again each time: a long record is not read in many short pieces. What a reader has at once is enough: a
+        // capture may be read while it is being written.
+        self.bytes.resize(len + len.max(FILL_BYTES), 0);
+        let read = loop {
+            match self.read.read(self.bytes.get_mut(len..).unwrap_or_default()) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        self.bytes.truncate(len + read.as_ref().map_or(0, |read| *read));
+        match read {
+            Ok(read) => {
+                self.is_exhausted = read == 0;
+                Ok(read > 0)
+            }
+            Err(error) => {
+                self.is_exhausted = true;
+                Err(Fault::Unreadable { at: self.before + len, error: error.to_string() })
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ mod utc;
 pub use mask::MAX_LINE_BYTES;
 pub use name::{file_name, is_older, unfinished_name};
 pub use shape::*;
+pub(crate) use utc::rfc3339;
 
 use crate::ari::Event;
 use crate::call::{Actions, Entry, Origin, Outcome, Record};

@@ -12,7 +12,7 @@ const EPOCH_DAY: u64 = 719_468;
 const ERA_DAYS: u64 = 146_097;
 
 /// `2026-11-22T11:29:11.573Z` (RFC 3339 §5.6), cut to the millisecond.
-pub(super) fn rfc3339(utc: UtcNanos) -> String {
+pub(crate) fn rfc3339(utc: UtcNanos) -> String {
     let Civil { year, month, day, hour, minute, second } = Civil::new(utc);
     let millis = utc.0 / 1_000_000 % 1000;
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")

@@ -1,0 +1,10 @@
+//! What people look at a capture with. A tool is shown one step of a replay after the other and knows nothing of files: it
+//! writes to whatever it is lent, and holds no more than its output needs.
+
+pub mod explain;
+mod input;
+pub mod show;
+pub mod timings;
+pub mod verdict;
+
+pub use input::Seen;
