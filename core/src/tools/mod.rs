@@ -3,7 +3,9 @@
 
 pub mod explain;
 mod input;
+pub mod pcap;
 pub mod show;
+pub mod stereo;
 pub mod timings;
 pub mod verdict;
 
