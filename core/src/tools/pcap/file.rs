@@ -87,8 +87,7 @@ pub struct Packets<W> {
 impl<W: Write> Packets<W> {
     /// A file that begins at that time.
     pub(super) fn new(out: W, begun: UtcNanos) -> io::Result<Self> {
-        let mut file =
-            Self { out, begun, first: None, now: begun.0, packet: Vec::new(), block: Vec::new() };
+        let mut file = Self { out, begun, first: None, now: begun.0, packet: Vec::new(), block: Vec::new() };
         // Version 1.0; the length of the section is not told.
         file.begin(SECTION_HEADER);
         file.block.extend_from_slice(&ORDER.to_le_bytes());

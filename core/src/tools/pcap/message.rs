@@ -33,7 +33,10 @@ impl<'a> Body<'a> {
         if bytes.is_empty() {
             return None;
         }
-        Some(serde_json::from_slice(bytes).map_or_else(|_| Self::Text(String::from_utf8_lossy(bytes)), Self::Json))
+        Some(
+            serde_json::from_slice(bytes)
+                .map_or_else(|_| Self::Text(String::from_utf8_lossy(bytes)), Self::Json),
+        )
     }
 }
 

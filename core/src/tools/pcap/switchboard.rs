@@ -1,8 +1,8 @@
 //! What a switchboard hears and says: events, requests and replies of ARI.
 
+use super::Traffic;
 use super::file::{Packets, Way};
 use super::message::{ARI, Answer};
-use super::Traffic;
 use crate::capture::SwitchboardStart;
 use crate::replay::Step;
 use crate::settings::SwitchboardSettings;

@@ -81,6 +81,11 @@ impl Track {
         self.heard
     }
 
+    #[cfg(test)]
+    pub(super) fn held_packets(&self) -> usize {
+        self.held.len()
+    }
+
     /// How many packets came twice or too late.
     pub(super) const fn left_out(&self) -> u64 {
         self.left_out
