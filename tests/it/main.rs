@@ -19,6 +19,7 @@ mod resync;
 mod server_events;
 mod sessions;
 mod silence;
+mod sound;
 mod stories;
 mod switchboard;
 mod tidy;

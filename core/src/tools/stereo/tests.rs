@@ -60,7 +60,9 @@ impl Desk<'_> {
         act(&mut out);
         let now = self.began + Duration::from_micros(self.now_us);
         let next = Next { deadline: None, finished: false };
-        self.stereo.step(&Step { number: self.number, now, input, out: &out, next }).unwrap();
+        self.stereo
+            .step(&Step { number: self.number, now, input, out: &out, next, given: "", recorded: None })
+            .unwrap();
         self.number += 1;
     }
 
