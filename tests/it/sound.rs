@@ -1,6 +1,7 @@
 //! The WAV file of a call holds what was said and what was heard, where it was said and heard.
 
 use crate::stories::{SECOND, answered};
+use ari_bridge_core::call::Input;
 use ari_bridge_core::capture::{Capture, open};
 use ari_bridge_core::format::{Encoding, MediaFormat};
 use ari_bridge_core::replay::Player;
@@ -15,9 +16,14 @@ use ari_bridge_tests::taped::Shelf;
 use std::f64::consts::TAU;
 use std::io::Cursor;
 
+/// A message by which a test finds a moment of the scene in the capture again.
+const MARK: &[u8] = br#"{"type":"mark"}"#;
+
 /// What the tool makes of the capture of the scene's call.
 struct Heard {
     sound: Sound,
+    /// When [`MARK`] came, since the beginning.
+    mark: Option<Duration>,
     left: Vec<i16>,
     right: Vec<i16>,
 }
@@ -38,8 +44,12 @@ fn heard(mut scene: Scene, shelf: &Shelf) -> Heard {
     let Ok(Capture::Call(head, records)) = open(&capture) else { unreachable!() };
     let mut file = Cursor::new(Vec::new());
     let mut stereo = Stereo::new(&head.settings, &head.start(), &mut file).expect("room in memory");
+    let (began, mut mark) = (head.now, None);
     let mut player = Player::new(head, records);
     while let Some(step) = player.step().expect("a good capture") {
+        if let Some(Input::Realtime { bytes: MARK, .. }) = step.input {
+            mark = Some(step.now.since(began));
+        }
         stereo.step(&step).expect("room in memory");
     }
     let sound = stereo.finish().expect("room in memory");
@@ -48,7 +58,7 @@ fn heard(mut scene: Scene, shelf: &Shelf) -> Heard {
     assert_eq!((reader.spec().sample_rate, reader.spec().channels), (sound.rate, 2));
     let samples: Vec<i16> = reader.samples().collect::<Result<_, _>>().expect("16 bits");
     let (left, right) = samples.chunks(2).map(|frame| (frame[0], frame[1])).unzip();
-    Heard { sound, left, right }
+    Heard { sound, mark, left, right }
 }
 
 fn tone(hertz: f64, amplitude: f64, seconds: f64) -> Vec<i16> {
@@ -77,16 +87,15 @@ fn a_tone_is_heard_at_its_time_with_its_level() {
     for format in MediaFormat::ALL {
         let (mut scene, shelf) = staged(format, &tone(1000.0, 8000.0, 2.0));
         scene.run_for(2 * SECOND);
-        let begins = scene.now();
+        scene.forge_message(MARK);
         scene.speak(1);
         scene.run_for(4 * SECOND);
-        let began_before = scene.began(1);
-        let Heard { sound: Sound { rate, left_out, .. }, left, .. } = heard(scene, &shelf);
+        let Heard { sound: Sound { rate, left_out, .. }, mark, left, .. } = heard(scene, &shelf);
         assert_eq!((rate, left_out), (format.from_asterisk().sample_rate(), 0), "{format}");
         let (from, to) = loud(&left, 8000.0);
         let millis = |samples: usize| samples as f64 * 1000.0 / f64::from(rate);
         // A frame waits for its slot, the stand-in's resampler delays, and a packet is under way for half a millisecond.
-        let expected = begins.since(began_before).as_secs_f64() * 1000.0;
+        let expected = mark.expect("the mark came").as_secs_f64() * 1000.0;
         let late = millis(from) - expected;
         assert!((0.0..45.0).contains(&late), "{format}: {late:.1} ms late");
         assert!((millis(to - from) - 2000.0).abs() < 10.0, "{format}: {:.1} ms long", millis(to - from));
@@ -104,7 +113,7 @@ fn the_right_side_is_what_the_caller_heard() {
     scene.speak(1);
     scene.run_for(6 * SECOND);
     let at_the_ear = scene.heard(1).to_vec();
-    let Heard { left, right, sound } = heard(scene, &shelf);
+    let Heard { left, right, sound, .. } = heard(scene, &shelf);
     assert_eq!(sound.duration.as_millis() as usize / 100, left.len() / 1600);
     let (in_left, in_right) = (measure::find(&left, &said), measure::find(&right, &said));
     assert!(in_left.correlation > 0.999, "as it came from Asterisk: {in_left:?}");
