@@ -20,6 +20,7 @@ pub mod mailbox;
 pub mod media;
 mod notify;
 mod record;
+pub mod recorder;
 mod requests;
 mod runtime;
 pub mod safety;

@@ -78,8 +78,9 @@ impl Changes {
     }
 }
 
-/// The lines that are in one and not in the other, in their order.
-fn differing<'a>(recorded: &'a str, replayed: &'a str) -> (Vec<&'a str>, Vec<&'a str>) {
+/// The lines that are in one and not in the other, in their order; all of them, if it is the order that differs.
+#[must_use]
+pub fn differing<'a>(recorded: &'a str, replayed: &'a str) -> (Vec<&'a str>, Vec<&'a str>) {
     let mut new: Vec<_> = replayed.lines().collect();
     let mut gone = Vec::new();
     for line in recorded.lines() {

@@ -24,7 +24,7 @@ pub trait Seen: Machine {
 }
 
 /// The kind of a message that is JSON, by its field `type`.
-fn kind(message: &[u8]) -> Option<Text<'_>> {
+pub(super) fn kind(message: &[u8]) -> Option<Text<'_>> {
     #[derive(Deserialize)]
     struct Typed<'a> {
         #[serde(borrow, default, rename = "type")]
@@ -42,9 +42,9 @@ impl Seen for Call {
     fn stream(input: &call::Input<'_>) -> Option<&'static str> {
         match input {
             call::Input::Media { .. } => Some("media"),
-            call::Input::Timer => Some("timers"),
-            call::Input::RealtimePong { .. } => Some("pongs"),
-            call::Input::Realtime { bytes, .. } if is_voice(bytes) => Some("audio deltas"),
+            call::Input::Timer => Some("timer"),
+            call::Input::RealtimePong { .. } => Some("pong"),
+            call::Input::Realtime { bytes, .. } if is_voice(bytes) => Some("audio delta"),
             _ => None,
         }
     }
@@ -109,8 +109,8 @@ impl Seen for Call {
 impl Seen for Switchboard {
     fn stream(input: &switchboard::Input<'_>) -> Option<&'static str> {
         match input {
-            switchboard::Input::Timer => Some("timers"),
-            switchboard::Input::AriPong => Some("pongs"),
+            switchboard::Input::Timer => Some("timer"),
+            switchboard::Input::AriPong => Some("pong"),
             _ => None,
         }
     }

@@ -1,8 +1,11 @@
 //! The command line, the same for every runtime.
 
+mod captures;
 mod settings;
 
 pub(crate) use settings::settings;
+
+use captures::CaptureCommand;
 
 use ari_bridge_core::config::{self, Config};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -47,6 +50,8 @@ enum Command {
     },
     /// Ask Asterisk and the Realtime server whether a call would work, and say what to do if not
     Check,
+    #[command(flatten)]
+    Capture(CaptureCommand),
 }
 
 fn examples(program: &str) -> String {
@@ -56,6 +61,7 @@ fn examples(program: &str) -> String {
   {program} check                 find out what is missing before the first call
   {program}                       serve calls, with the settings in ./.env
   RUST_LOG=debug {program} run    say more
+  {program} replay captures/      does this version do what was done when these calls were captured?
 
 Settings come from the environment and from a file .env; `{program} --help` lists them."
     )
@@ -80,12 +86,13 @@ pub fn main(runtime: &Runtime) -> ExitCode {
 pub fn main_with(runtime: &Runtime, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let cli = parse(runtime.program, arguments);
     let command = cli.command.unwrap_or(Command::Run);
-    // The demo tells its own story.
-    init_log(if matches!(command, Command::Demo { .. }) { "off" } else { "info" });
+    // The demo tells its own story, and a replay that of another run.
+    init_log(if matches!(command, Command::Demo { .. } | Command::Capture(_)) { "off" } else { "info" });
     let settings = move || settings(cli.env_file.as_deref());
     let result = match command {
         Command::Run => run(runtime, settings),
         Command::Demo { out } => demo(runtime, &out),
+        Command::Capture(command) => captures::run(command).map_err(failed(runtime)),
         Command::Check => settings().map_err(misconfigured).and_then(|config| look(runtime, &config)),
     };
     result.unwrap_or_else(|code| code)

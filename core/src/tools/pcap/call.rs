@@ -1,8 +1,9 @@
 //! What a call hears and says: RTP, ARI, the Realtime socket, tools.
 
+use super::super::input::Body;
 use super::Traffic;
 use super::file::{Message, Packets, Way};
-use super::message::{ARI, Answer, Body, REALTIME, TOOL, word};
+use super::message::{ARI, Answer, REALTIME, TOOL, word};
 use crate::call::{Action, Actions, Call, Input, Origin, Start, ToolAsk};
 use crate::format::{Encoding, MediaFormat, PTIME_MS};
 use crate::id::LegId;

@@ -1,14 +1,12 @@
 //! Messages as packets: what came as JSON stays as it is, and what has no such form is put into JSON.
 
+use super::super::input::{Body, kind};
 use super::file::{Message, Packets, Way};
 use crate::call::{IoFault, Method};
 use crate::id::RequestId;
-use crate::json::Text;
 use core::fmt;
+use serde::Serialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// What stands in the column for the protocol.
@@ -18,27 +16,6 @@ pub(super) const TOOL: &str = "Tool";
 
 /// The longest part of a comment, in bytes, that somebody else has chosen.
 const MAX_WORD_BYTES: usize = 400;
-
-/// A body, as a value of JSON.
-#[derive(Serialize, Debug)]
-#[serde(untagged)]
-pub(super) enum Body<'a> {
-    Json(&'a RawValue),
-    Text(Cow<'a, str>),
-}
-
-impl<'a> Body<'a> {
-    /// The body that these bytes are; nothing if there are none.
-    pub(super) fn of(bytes: &'a [u8]) -> Option<Self> {
-        if bytes.is_empty() {
-            return None;
-        }
-        Some(
-            serde_json::from_slice(bytes)
-                .map_or_else(|_| Self::Text(String::from_utf8_lossy(bytes)), Self::Json),
-        )
-    }
-}
 
 /// A request to ARI.
 #[derive(Serialize)]
@@ -82,13 +59,8 @@ impl<W: Write> Packets<W> {
         whose: impl fmt::Display,
         bytes: &[u8],
     ) -> io::Result<()> {
-        #[derive(Deserialize)]
-        struct Typed<'a> {
-            #[serde(borrow, default, rename = "type")]
-            kind: Text<'a>,
-        }
-        let typed = serde_json::from_slice::<Typed<'_>>(bytes).ok();
-        let is_json = || typed.is_some() || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+        let kind = kind(bytes);
+        let is_json = || kind.is_some() || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
         let dissector = if is_json() {
             "json"
         } else if core::str::from_utf8(bytes).is_ok() {
@@ -96,7 +68,7 @@ impl<W: Write> Packets<W> {
         } else {
             "data"
         };
-        let kind = typed.as_ref().map_or("not readable", |typed| word(&typed.kind));
+        let kind = kind.as_ref().map_or("not readable", |kind| word(kind));
         let comment = format!("{whose}: {kind}");
         self.message(Message { way, dissector, protocol, comment: &comment, bytes })
     }

@@ -218,7 +218,7 @@ impl Many {
 impl fmt::Display for Many {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, (name, count)) in self.0.iter().enumerate() {
-            write!(f, "{}{count} {name}", if n == 0 { "" } else { ", " })?;
+            write!(f, "{}{count} x {name}", if n == 0 { "" } else { ", " })?;
         }
         Ok(())
     }

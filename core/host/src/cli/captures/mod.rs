@@ -1,0 +1,95 @@
+//! What the command line does with captures.
+
+mod files;
+mod output;
+mod replay;
+mod view;
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// The commands.
+#[derive(Subcommand)]
+pub(super) enum CaptureCommand {
+    /// Replay captures: does this program still do what was done then?
+    #[command(after_help = "\
+A capture holds what a call was given and what it did. A replay gives it the same again and compares. The first
+difference is shown with both actions and the steps around it, and the exit code is 1.
+
+Examples:
+  replay captures/                      all of a folder
+  replay --explain captures/            before an upgrade, with the new program: what would have been otherwise?
+  replay --timings 20261122T112911Z-arib0000beef-1.capture    where the time went")]
+    Replay(ReplayArgs),
+    /// Show a capture as a log, or as lines of JSON
+    #[command(after_help = "\
+Each line is a moment in seconds, the number of the step, and what came; below it, behind an arrow, what was done. What comes
+many times a second (packets, timers, pieces of audio) is counted, unless --each is given.
+
+Examples:
+  show call.capture                     what happened
+  show --follow call.capture.part       what is happening, while it is being written
+  show --json call.capture | jq 'select(.gave != [])'")]
+    Show(ShowArgs),
+    /// Make a WAV file of a capture: left the caller, right what was really sent to the caller
+    Wav(FileArgs),
+    /// Make a packet capture of a capture, for Wireshark: the RTP, and the messages as packets of their own
+    #[command(after_help = "\
+In Wireshark, Telephony > RTP > RTP Streams plays and analyses the audio; the messages are trees of JSON.")]
+    Pcap(FileArgs),
+}
+
+/// What `replay` takes.
+#[derive(Args)]
+pub(super) struct ReplayArgs {
+    /// Captures, or folders of them
+    #[arg(required = true, value_name = "FILE|DIR")]
+    paths: Vec<PathBuf>,
+    /// Say where the time went: set-up, answers, requests
+    #[arg(long)]
+    timings: bool,
+    /// Go on after the first difference, and say which actions have changed, grouped
+    #[arg(long)]
+    explain: bool,
+}
+
+/// What `show` takes.
+#[derive(Args)]
+pub(super) struct ShowArgs {
+    /// The capture
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
+    /// A line of JSON for each input, with its message and what was done
+    #[arg(long)]
+    json: bool,
+    /// A line for each packet, timer and piece of audio
+    #[arg(long)]
+    each: bool,
+    /// The messages in full
+    #[arg(long)]
+    messages: bool,
+    /// Go on while it is being written, until it is complete
+    #[arg(long)]
+    follow: bool,
+}
+
+/// What makes one file of another.
+#[derive(Args)]
+pub(super) struct FileArgs {
+    /// The capture
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
+    /// Where to write; by default beside the capture
+    #[arg(long, value_name = "PATH")]
+    out: Option<PathBuf>,
+}
+
+/// Does it. The error is what went wrong, in lines.
+pub(super) fn run(command: CaptureCommand) -> Result<u8, String> {
+    match command {
+        CaptureCommand::Replay(args) => replay::replay(&args),
+        CaptureCommand::Show(args) => view::show(&args),
+        CaptureCommand::Wav(FileArgs { path, out }) => output::wav(&path, out),
+        CaptureCommand::Pcap(FileArgs { path, out }) => output::pcap(&path, out),
+    }
+}
