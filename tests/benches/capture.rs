@@ -5,7 +5,7 @@
 //! noisy, so each figure is the median of many runs.
 
 use ari_bridge_core::call::{Actions, Call};
-use ari_bridge_core::capture::{Capture, Log, Record, open};
+use ari_bridge_core::capture::{Capture, Log, PIECE_BYTES, Record, open};
 use ari_bridge_core::format::{MediaFormat, ModelFormat};
 use ari_bridge_core::replay::replay;
 use ari_bridge_core::settings::{CallSettings, MediaPlan, SessionSettings};
@@ -18,9 +18,6 @@ use std::time::Instant;
 
 /// How many runs the median is taken of.
 const RUNS: usize = 51;
-
-/// How much of a log is taken out at a time, in bytes.
-const PIECE_BYTES: usize = 64 * 1024;
 
 /// The most that a log holds, in bytes.
 const LIMIT: usize = 64 << 20;

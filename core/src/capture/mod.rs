@@ -66,6 +66,9 @@ pub(crate) const WITH_NOTES: u64 = 2;
 /// The version of the program, as it stands in a capture. Another version may do something else on purpose.
 pub const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 
+/// How much a log should hold before it is taken out, in bytes, where it is taken out piece by piece.
+pub const PIECE_BYTES: usize = 64 * 1024;
+
 /// The longest words for what one step gave, in bytes.
 pub(crate) const MAX_GAVE_BYTES: usize = 64 * 1024;
 

@@ -1,10 +1,12 @@
 //! Bytes: a sink that has a bound, a cursor that trusts nothing, and the codes of small enumerations.
 
+use super::PIECE_BYTES;
 use crate::call::{EndReason, IoFault, LinkState, StopReason};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-/// How much memory a log asks for at a time, at the least, in bytes.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// How much memory a log asks for at a time, at the least, in bytes: for a piece, and for a message behind it, so that a
+/// log that is taken out piece by piece is not moved while it grows.
+const CHUNK_BYTES: usize = PIECE_BYTES + 16 * 1024;
 
 /// Bytes that are written one behind the other, up to a bound. What does not fit is not written at all, and nothing is
 /// after it.
