@@ -207,7 +207,7 @@ fn assert_sound(file: &File) {
     }
     assert_eq!(tshark(file, &["-Y", "_ws.expert.severity == error"]), Vec::<String>::new());
     assert_eq!(matching(file, "udp && udp.checksum.status != Good"), 0, "each was looked at");
-    assert_eq!(matching(file, "udp && !rtp"), 0, "each is known to be RTP");
+    assert_eq!(matching(file, "udp && rtp.setup-method != \"SDP\""), 0, "each is known to be of a stream");
 }
 
 const fn name(encoding: Encoding) -> &'static str {

@@ -13,6 +13,9 @@ use core::net::SocketAddr;
 /// When the call of these tests began, in nanoseconds since the epoch.
 const BEGUN: u64 = 1_800_000_000_000_000_001;
 
+/// A step of a call: what comes, and what the call does.
+type Part<'a> = (Option<Input<'a>>, &'a dyn Fn(&mut Actions));
+
 /// A packet, read back.
 #[derive(Debug)]
 struct Frame {
@@ -155,7 +158,7 @@ fn datagram(frame: &Frame) -> (SocketAddr, SocketAddr, Vec<u8>) {
 }
 
 /// A call of which these steps are shown, a millisecond each; the step in which it is made comes before them.
-fn shown(settings: &CallSettings, steps: &[(Option<Input<'_>>, &dyn Fn(&mut Actions))]) -> Vec<Frame> {
+fn shown(settings: &CallSettings, steps: &[Part<'_>]) -> Vec<Frame> {
     let mut pcap = Pcap::<Call, _>::new(settings, &start(), Vec::new()).unwrap();
     let next = Next { deadline: None, finished: false };
     for (number, (input, act)) in (0..).zip([(None, &(|_: &mut Actions| {}) as _)].iter().chain(steps)) {
@@ -290,7 +293,7 @@ fn messages_are_shown_as_they_came_or_as_json() {
         reason,
         fault: Some(IoFault::Reset),
     };
-    let steps: Vec<(Option<Input<'_>>, &dyn Fn(&mut Actions))> = vec![
+    let steps: Vec<Part<'_>> = vec![
         (Some(Input::Timer), &act),
         (Some(Input::AriReply { id: RequestId(3), status: 200, body: br#"{ "id" : 1.50 }"# }), &nothing),
         (Some(failed), &nothing),
