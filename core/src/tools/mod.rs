@@ -10,3 +10,6 @@ pub mod timings;
 pub mod verdict;
 
 pub use input::Seen;
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use crate::id::LegId;
 use crate::replay::Step;
 use crate::settings::CallSettings;
 use crate::time::UtcNanos;
+use crate::tools::input::Body;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::Serialize;
 use std::io::{self, Write};

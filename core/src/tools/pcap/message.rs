@@ -1,9 +1,9 @@
 //! Messages as packets: what came as JSON stays as it is, and what has no such form is put into JSON.
 
-use super::super::input::{Body, kind};
 use super::file::{Message, Packets, Way};
 use crate::call::{IoFault, Method};
 use crate::id::RequestId;
+use crate::tools::input::{Body, kind};
 use core::fmt;
 use serde::Serialize;
 use serde::de::IgnoredAny;
@@ -68,8 +68,8 @@ impl<W: Write> Packets<W> {
         } else {
             "data"
         };
-        let kind = kind.as_ref().map_or("not readable", |kind| word(kind));
-        let comment = format!("{whose}: {kind}");
+        let shown = kind.as_ref().map_or("not readable", |kind| word(kind));
+        let comment = format!("{whose}: {shown}");
         self.message(Message { way, dissector, protocol, comment: &comment, bytes })
     }
 
