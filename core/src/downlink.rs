@@ -27,7 +27,7 @@ pub use crate::playout::{Interrupted, Pushed, Said};
 const KEPT_BYTES: usize = 256 * 1024;
 
 /// Base64 as the Realtime API writes it; servers that leave out the padding are understood as well.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );

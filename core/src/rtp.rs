@@ -1,5 +1,7 @@
 //! The RTP header (RFC 3550 §5.1), read and written.
 
+use core::ops::Range;
+
 /// The longest datagram that is looked at, in bytes.
 pub const MAX_DATAGRAM_BYTES: usize = 2048;
 
@@ -58,6 +60,12 @@ impl<'a> Packet<'a> {
             ssrc: u32::from_be_bytes([c0, c1, c2, c3]),
             payload,
         })
+    }
+
+    /// Where in the datagram the payload of the packet lies that was read from it.
+    pub(crate) fn payload_range(&self, datagram: &[u8]) -> Range<usize> {
+        let begin = (self.payload.as_ptr() as usize).saturating_sub(datagram.as_ptr() as usize);
+        begin..begin + self.payload.len()
     }
 
     /// Appends the packet to `out`: a header without CSRC list, extension and padding, then the payload.

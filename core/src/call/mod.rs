@@ -245,6 +245,11 @@ impl Call {
         self.answered.is_some() || self.line.caller_is_up()
     }
 
+    /// Whether the caller is keying something in: a key that comes now begins nothing.
+    pub(crate) const fn is_keying(&self) -> bool {
+        self.keys.are_coming()
+    }
+
     /// When the call must be over.
     fn call_limit(&self) -> Instant {
         self.started + self.settings.max_call

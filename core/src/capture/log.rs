@@ -4,7 +4,7 @@ use super::describe::describe;
 use super::digest::Digest;
 use super::machine::Machine;
 use super::wire::Sink;
-use super::{DIGEST, END, GAVE, MAX_GAVE_BYTES, Note, head};
+use super::{DIGEST, END, End, GAVE, MAX_GAVE_BYTES, Note, head};
 use crate::actions::Actions;
 use crate::time::Instant;
 
@@ -116,6 +116,13 @@ impl<M: Machine> Log<M> {
         self.is_cut
     }
 
+    /// Writes the end that another capture of the same inputs has, and gives what was not taken out yet. One that was torn
+    /// has none.
+    pub(crate) fn end_as(mut self, end: End) -> Vec<u8> {
+        self.is_cut |= matches!(end, End::Cut { .. });
+        if matches!(end, End::Torn { .. }) { self.take() } else { self.finish() }
+    }
+
     /// What was written since it was last taken out.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -150,7 +157,7 @@ impl<M: Machine> Log<M> {
     }
 
     /// Notes what the machine is about to be given.
-    fn takes(&mut self, now: Instant, input: &M::Input<'_>) {
+    pub(crate) fn takes(&mut self, now: Instant, input: &M::Input<'_>) {
         if self.is_cut {
             return;
         }

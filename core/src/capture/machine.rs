@@ -28,7 +28,7 @@ pub trait Machine: format::Format {
     /// What it does.
     type Action: Copy + Debug + Hash;
     /// When it wants to be woken.
-    type Next: Copy + Debug + Hash;
+    type Next: Copy + Debug + Hash + PartialEq;
 
     /// Makes one.
     fn begin(

@@ -35,6 +35,7 @@ mod fault;
 mod head;
 mod log;
 mod machine;
+mod piece;
 mod records;
 mod switchboard;
 mod window;
@@ -52,6 +53,7 @@ pub use switchboard::SwitchboardStart;
 
 pub(crate) use describe::{describe, text};
 pub(crate) use digest::Digest;
+pub(crate) use piece::{Carried, Place};
 pub(crate) use records::{Answer, Mark};
 
 /// What a capture begins with: no text, and broken by whoever takes it for text.
