@@ -6,8 +6,10 @@ use crate::format::Encoding;
 use crate::{g711, pcm};
 
 /// Decodes the payloads of one stream. G.722 is adaptive: a decoder belongs to one stream and hears all of it.
+#[derive(Clone)]
 pub struct Decoder(Decoding);
 
+#[derive(Clone)]
 enum Decoding {
     G711(&'static [i16; 256]),
     G722(Box<g722::Decoder>),

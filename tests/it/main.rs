@@ -16,6 +16,7 @@ mod formats;
 mod keys;
 mod line_kept;
 mod resync;
+mod scrub;
 mod server_events;
 mod sessions;
 mod silence;

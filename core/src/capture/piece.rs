@@ -30,7 +30,10 @@ impl Place {
     /// The begin.
     pub(crate) const fn begin() -> Self {
         // On which leg the datagrams before the piece came is nothing that it tells.
-        Self { at: 0, memory: Some((LegId(0), SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0))) }
+        Self {
+            at: 0,
+            memory: Some((LegId(0), SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0))),
+        }
     }
 
     /// What the next record carries; nothing at the end, and where a record cannot be read.

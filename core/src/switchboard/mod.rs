@@ -29,7 +29,8 @@ use spending::Spending;
 use std::collections::{BTreeMap, VecDeque};
 
 /// What stands in the place of a number that is withheld, or unknown.
-pub(crate) const WITHHELD: [&str; 6] = ["anonymous", "unknown", "restricted", "private", "withheld", "unavailable"];
+pub(crate) const WITHHELD: [&str; 6] =
+    ["anonymous", "unknown", "restricted", "private", "withheld", "unavailable"];
 
 /// How long calls that are told to end at the end of the process may take: a goodbye, and what is to be removed.
 const PART_WITHIN: Duration = Duration::from_secs(25);

@@ -8,7 +8,7 @@
 
 use crate::actions::Actions;
 use crate::capture::{
-    self, Answer, Capture, Carried, End, Fault, Head, Log, Machine, Mark, Place, Records, WITH_NOTES, describe,
+    self, Answer, Capture, Carried, Fault, Head, Log, Machine, Mark, Place, Records, WITH_NOTES, describe,
 };
 use crate::format::ModelFormat;
 use crate::rtp::Packet;
@@ -24,7 +24,7 @@ const PCMU_SILENCE: u8 = 0xFF;
 const PCMA_SILENCE: u8 = 0xD5;
 
 /// A code of G.722 that is silence when it goes on: a test looks for it.
-const G722_SILENCE: u8 = 0xFA;
+const G722_SILENCE: u8 = 0xFC;
 
 /// The messages that carry the agent's voice.
 const VOICE: [&[u8]; 2] = [b"response.output_audio.delta\"", b"response.audio.delta\""];
@@ -45,7 +45,9 @@ pub fn blank_audio(piece: &mut [u8], model: ModelFormat) {
 
 fn blank_datagram(datagram: &mut [u8]) {
     let read = Packet::parse(datagram);
-    let Some((kind, range)) = read.map(|packet| (packet.payload_type, packet.payload_range(datagram))) else { return };
+    let Some((kind, range)) = read.map(|packet| (packet.payload_type, packet.payload_range(datagram))) else {
+        return;
+    };
     let silence = match kind {
         0 => PCMU_SILENCE,
         8 => PCMA_SILENCE,
@@ -67,7 +69,7 @@ fn blank_message(message: &mut [u8], model: ModelFormat) {
     let Some(base64) = delta.get_mut(..len - padding) else { return };
     let letters = base64.iter().filter(|byte| **byte != b'\\').count();
     // The last letter stands for fewer than six bits where the bytes do not come in threes.
-    let (quad, last) = match model {
+    let (quad, [second, third]) = match model {
         ModelFormat::Pcm24 | ModelFormat::Pcm16 => (b"AAAA", [b'A', b'A']),
         ModelFormat::Pcmu => (b"////", [b'w', b'8']),
         ModelFormat::Pcma => (b"1dXV", [b'Q', b'U']),
@@ -82,8 +84,8 @@ fn blank_message(message: &mut [u8], model: ModelFormat) {
         // A letter with a backslash before it can be no other one.
         if !core::mem::take(&mut is_escaped) {
             *slot = match (letters % 4, n + 1 == letters) {
-                (2, true) => last[0],
-                (3, true) => last[1],
+                (2, true) => second,
+                (3, true) => third,
                 _ => quad.get(n % 4).copied().unwrap_or(b'A'),
             };
         }
@@ -95,7 +97,8 @@ fn blank_message(message: &mut [u8], model: ModelFormat) {
 fn value(message: &[u8], field: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
-        let at = from + message.get(from..)?.windows(field.len()).position(|bytes| bytes == field)? + field.len();
+        let at =
+            from + message.get(from..)?.windows(field.len()).position(|bytes| bytes == field)? + field.len();
         let rest = message.get(at..)?;
         let spaces = rest.iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == b':').count();
         // It may also be a value that is called like the field.
@@ -185,7 +188,7 @@ fn run<R: Read, M: Machine>(
     note.blanked_until = blanked_until.map(Instant::as_nanos).or(note.blanked_until);
     let has_words = head.format >= WITH_NOTES;
     let mut out = Actions::new();
-    let mut log = Log::new(&head.settings, &head.start(), note, head.now, usize::MAX);
+    let mut log = Log::<M>::new(&head.settings, &head.start(), note, head.now, usize::MAX);
     let (mut machine, _next) = log.make(&head.settings, head.start(), head.now, &mut out);
     let mut renewed = Renewed { steps: 0, changed: 0, first: None };
     let mut recorded = String::new();

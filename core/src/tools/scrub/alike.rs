@@ -43,7 +43,13 @@ pub(super) fn is_call_alike(
         }
         (
             A::Tool { id, asks, name, arguments, timeout },
-            A::Tool { id: new_id, asks: new_asks, name: new_name, arguments: new_arguments, timeout: new_timeout },
+            A::Tool {
+                id: new_id,
+                asks: new_asks,
+                name: new_name,
+                arguments: new_arguments,
+                timeout: new_timeout,
+            },
         ) => {
             (id, asks, timeout) == (new_id, new_asks, new_timeout)
                 && is_text_alike((name, old), (new_name, new))
@@ -71,7 +77,14 @@ pub(super) fn is_switchboard_alike(
         }
         (
             A::StartCall { call, ids, seed, entry, about, caller },
-            A::StartCall { call: new_call, ids: new_ids, seed: new_seed, entry: new_entry, about: new_about, caller: new },
+            A::StartCall {
+                call: new_call,
+                ids: new_ids,
+                seed: new_seed,
+                entry: new_entry,
+                about: new_about,
+                caller: new,
+            },
         ) => {
             (call, ids, seed, entry) == (new_call, new_ids, new_seed, new_entry)
                 && (about.len(), caller.len()) == (new_about.len(), new.len())
@@ -94,9 +107,10 @@ fn is_record_alike((was, old): (Record, &call::Actions), (is, new): (Record, &ca
         Record::AgentSaid { content_index, heard_ms, received_ms, .. } => {
             format!("{content_index} {heard_ms} {received_ms}")
         }
-        Record::CallerSaid { .. } | Record::CallerKeyed { .. } | Record::Called { .. } | Record::Returned { .. } => {
-            String::new()
-        }
+        Record::CallerSaid { .. }
+        | Record::CallerKeyed { .. }
+        | Record::Called { .. }
+        | Record::Returned { .. } => String::new(),
     };
     let spans = |record: Record| match record {
         Record::CallerSaid { item_id, text } => vec![item_id, text],
@@ -138,13 +152,16 @@ fn is_path_alike(was: &[u8], is: &[u8]) -> bool {
     let (old, new) = (parts(was), parts(is));
     // Behind these come the operator's own words, and addresses.
     let is_free = |name: Option<&Vec<u8>>| {
-        name.is_some_and(|name| matches!(&name[..], b"external_host" | b"context" | b"extension" | b"app" | b"name"))
+        name.is_some_and(|name| {
+            matches!(&name[..], b"external_host" | b"context" | b"extension" | b"app" | b"name")
+        })
     };
     let mut before = None;
     old.len() == new.len()
         && old.iter().zip(&new).all(|(was, is)| {
             let name = before.replace(was);
-            let may_differ = is_free(name) || was.contains(&b'%') || name.is_some_and(|name| name == b"applications");
+            let may_differ =
+                is_free(name) || was.contains(&b'%') || name.is_some_and(|name| name == b"applications");
             // An address of IPv6 may have a letter where another one has a digit.
             let is_host = name.is_some_and(|name| name == b"external_host") && was.len() == is.len();
             was == is || is_host || may_differ && path_shape(was) == path_shape(is)
@@ -190,7 +207,10 @@ impl Exchange for Shape {
             Kind::Key => place.key != b"properties",
             Kind::Number => true,
             Kind::String => {
-                let is_id = matches!(place.key, b"event_id" | b"item_id" | b"call_id" | b"id" | b"approval_request_id");
+                let is_id = matches!(
+                    place.key,
+                    b"event_id" | b"item_id" | b"call_id" | b"id" | b"approval_request_id"
+                );
                 matches!(place.key, b"type" | b"role" | b"ari_bridge") || is_id && rules::is_id(text)
             }
         };

@@ -137,7 +137,10 @@ fn exchange_string(raw: &[u8], open: &mut [Open], with: &mut impl Exchange, out:
 enum Text<'a> {
     /// What it says.
     Plain(&'a [u8]),
-    Escaped { text: Vec<u8>, pieces: Vec<Piece<'a>> },
+    Escaped {
+        text: Vec<u8>,
+        pieces: Vec<Piece<'a>>,
+    },
 }
 
 /// A character as it is written, and how many bytes it has.
@@ -181,7 +184,11 @@ fn decode(raw: &[u8]) -> Text<'_> {
             None if escaped.is_some() => text.push(b' '),
             None => text.extend_from_slice(piece),
         }
-        pieces.push(Piece { raw: piece, len: text.len() - before, is_whole: c.is_some() || escaped.is_none() });
+        pieces.push(Piece {
+            raw: piece,
+            len: text.len() - before,
+            is_whole: c.is_some() || escaped.is_none(),
+        });
         rest = after;
     }
     Text::Escaped { text, pieces }
@@ -210,7 +217,8 @@ fn unicode(rest: &[u8]) -> (usize, Option<char>) {
 fn encode(text: &[u8], other: &[u8], pieces: &[Piece<'_>], out: &mut Vec<u8>) {
     let (mut old, mut new) = (text, other);
     for Piece { raw, len, is_whole } in pieces {
-        let ((was, old_rest), (is, new_rest)) = (old.split_at(*len.min(&old.len())), new.split_at(*len.min(&new.len())));
+        let ((was, old_rest), (is, new_rest)) =
+            (old.split_at(*len.min(&old.len())), new.split_at(*len.min(&new.len())));
         (old, new) = (old_rest, new_rest);
         if was == is || !is_whole {
             out.extend_from_slice(raw);
@@ -279,7 +287,11 @@ mod tests {
     }
 
     fn values() -> impl Strategy<Value = serde_json::Value> {
-        let leaf = prop_oneof![any::<i64>().prop_map(Into::into), any::<bool>().prop_map(Into::into), ".*".prop_map(Into::into)];
+        let leaf = prop_oneof![
+            any::<i64>().prop_map(Into::into),
+            any::<bool>().prop_map(Into::into),
+            ".*".prop_map(Into::into)
+        ];
         leaf.prop_recursive(4, 40, 5, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..5).prop_map(Into::into),

@@ -26,7 +26,8 @@ impl CallerVoice {
     /// Puts tones in the place of the voice. What is no RTP is still none, and nothing of it is left but its first byte.
     pub(super) fn replace(&mut self, datagram: &mut [u8]) {
         let read = Packet::parse(datagram);
-        let Some((kind, range)) = read.map(|packet| (packet.payload_type, packet.payload_range(datagram))) else {
+        let Some((kind, range)) = read.map(|packet| (packet.payload_type, packet.payload_range(datagram)))
+        else {
             return self.blot_out(datagram);
         };
         // What stands in the extension of a header may tell how loud the voice is, and who speaks.

@@ -29,8 +29,9 @@ mod voice;
 mod tests;
 
 use crate::actions::Actions;
-use crate::capture::{self, Capture, Fault, Log, Machine, Note, describe};
-use crate::replay::{Player, Replayed, Step};
+use crate::capture::{
+    self, Answer, Capture, End, Fault, Head, Log, Machine, Mark, Note, Records, WITH_NOTES, describe,
+};
 use crate::time::Instant;
 use core::fmt;
 use std::io::{self, Read, Write};
@@ -42,15 +43,19 @@ pub use same::is_scrubbed;
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// What came of scrubbing a capture.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Scrubbed {
-    /// In how many inputs something was exchanged.
+    /// How many inputs there are.
+    pub steps: u64,
+    /// In how many of them something was exchanged.
     pub changed_inputs: u64,
     /// How many bytes of them.
     pub changed_bytes: u64,
-    /// What the replay of the capture as it was came to. If it was not what was recorded, the scrubbed capture says what
-    /// the machine does now.
-    pub replayed: Replayed,
+    /// The first step at which this program does something else than what was recorded. The scrubbed capture says what it
+    /// does now.
+    pub unlike_recorded: Option<u64>,
+    /// How the capture ends.
+    pub end: End,
 }
 
 /// Why a capture was not scrubbed. What was written of it is of no use.
@@ -103,79 +108,120 @@ impl From<Fault> for ScrubFault {
     }
 }
 
-/// Scrubs a capture into another one. Memory is that of two machines and of the longest message.
+/// Scrubs a capture into another one. Memory is that of two machines and of the longest message. The last input of a
+/// capture of a crash is scrubbed, and given to no machine.
 ///
 /// # Errors
 ///
 /// If it cannot be read or written, or if the machine would do something else.
-///
-/// # Panics
-///
-/// If the capture is one of a crash, and the machine still does: that is a bug of ours.
 pub fn scrub(capture: impl Read, write: impl Write) -> Result<Scrubbed, ScrubFault> {
     match capture::read(capture)? {
-        Capture::Call(head, records) => run(Player::new(head, records), write),
-        Capture::Switchboard(head, records) => run(Player::new(head, records), write),
+        Capture::Call(head, records) => run(head, records, write),
+        Capture::Switchboard(head, records) => run(head, records, write),
     }
 }
 
-/// The machine that is given what is scrubbed, beside the one that is given what was recorded.
-struct Twin<M: Machine> {
-    log: Log<M>,
+/// A machine, and what it did last.
+struct Lived<M: Machine> {
     machine: M,
     out: Actions<M::Action>,
+    next: M::Next,
 }
 
-fn run<R: Read, M: Subject>(mut player: Player<R, M>, mut write: impl Write) -> Result<Scrubbed, ScrubFault> {
-    let head = player.head();
+fn run<R: Read, M: Subject>(
+    head: Head<M>,
+    mut records: Records<R, M>,
+    mut write: impl Write,
+) -> Result<Scrubbed, ScrubFault> {
     let (settings, mut scrubber) = M::scrub_settings(&head.settings)?;
     let mut scratch = Scratch::default();
-    let start = M::scrub_start(head.start(), &mut scrubber, &mut scratch);
-    let (note, now) = (Note { is_scrubbed: true, ..head.note }, head.now);
     let mut out = Actions::new();
-    let mut log = Log::new(&settings, &start, note, now, usize::MAX);
-    let (machine, next) = log.make(&settings, start, now, &mut out);
-    let mut twin = Twin { log, machine, out };
-    if let Some(step) = player.step()? {
-        twin.compare(&step, next)?;
-    }
-    while let Some(step) = player.step()? {
-        let Some(input) = step.input else { continue };
-        twin.out.clear();
-        let input = M::scrub_input(input, &twin.machine, &mut scrubber, &mut scratch)?;
-        let next = twin.log.step(&mut twin.machine, step.now, input, &mut twin.out);
-        twin.compare(&step, next)?;
-        if twin.log.bytes().len() >= PIECE_BYTES {
-            write.write_all(&twin.log.take()).map_err(ScrubFault::Write)?;
+    let (machine, next) = M::begin(&head.settings, head.start(), head.now, &mut out);
+    let mut was = Lived { machine, out, next };
+    let start = M::scrub_start(head.start(), &mut scrubber, &mut scratch);
+    let note = Note { is_scrubbed: true, ..head.note };
+    let mut log = Log::<M>::new(&settings, &start, note, head.now, usize::MAX);
+    let mut out = Actions::new();
+    let (machine, next) = log.make(&settings, start, head.now, &mut out);
+    let mut is = Lived { machine, out, next };
+    let (mut steps, mut unlike_recorded, mut recorded) = (0, None, String::new());
+    let mut answer = records.answer(&mut recorded)?;
+    let mut now = head.now;
+    let end = loop {
+        if answer != Answer::Unknown {
+            compare(steps, now, &was, &is, log.is_cut())?;
+            if head.format >= WITH_NOTES && unlike_recorded.is_none() && in_words(&was) != recorded {
+                unlike_recorded = Some(steps);
+            }
         }
-    }
-    let replayed = player.finish();
-    write.write_all(&twin.log.end_as(replayed.end)).map_err(ScrubFault::Write)?;
+        if log.bytes().len() >= PIECE_BYTES {
+            write.write_all(&log.take()).map_err(ScrubFault::Write)?;
+        }
+        let kind = loop {
+            match records.mark()? {
+                Mark::Input { kind, now: at } => {
+                    now = at;
+                    break Ok(kind);
+                }
+                Mark::Gave | Mark::Digest(_) => {}
+                Mark::End(end) => break Err(end),
+            }
+        };
+        let kind = match kind {
+            Ok(kind) => kind,
+            Err(end) => break end,
+        };
+        recorded.clear();
+        answer = records.answer(&mut recorded)?;
+        steps += 1;
+        let input = records.input(kind)?;
+        let scrubbed = M::scrub_input(input, &is.machine, &mut scrubber, &mut scratch)?;
+        if answer == Answer::Unknown {
+            // The machine has not answered this one: it crashed, or what it did is lost.
+            log.takes(now, &scrubbed);
+            continue;
+        }
+        was.out.clear();
+        was.next = was.machine.step(now, input, &mut was.out);
+        is.out.clear();
+        is.next = log.step(&mut is.machine, now, scrubbed, &mut is.out);
+    };
+    write.write_all(&log.end_as(end)).map_err(ScrubFault::Write)?;
     write.flush().map_err(ScrubFault::Write)?;
     let subject::Scrubber { changed_inputs, changed_bytes, .. } = scrubber;
-    Ok(Scrubbed { changed_inputs, changed_bytes, replayed })
+    Ok(Scrubbed { steps, changed_inputs, changed_bytes, unlike_recorded, end })
 }
 
-impl<M: Subject> Twin<M> {
-    /// Whether it does the same but for texts and sounds.
-    fn compare(&self, step: &Step<'_, M>, next: M::Next) -> Result<(), ScrubFault> {
-        if self.log.is_cut() {
-            return Err(ScrubFault::TooLarge { step: step.number });
-        }
-        let is_alike = step.next == next
-            && step.out.len() == self.out.len()
-            && step.out.iter().zip(self.out.iter()).all(|(was, is)| M::is_alike((&was, step.out), (&is, &self.out)));
-        if is_alike {
-            return Ok(());
-        }
-        let (mut was, mut is) = (String::new(), String::new());
-        describe::<M>(step.out, &mut was);
-        describe::<M>(&self.out, &mut is);
-        if was == is {
-            // It is nothing that has words.
-            was.push_str(&format!("{} actions, then {:?}\n", step.out.len(), step.next));
-            is.push_str(&format!("{} actions, then {next:?}\n", self.out.len()));
-        }
-        Err(ScrubFault::Changed { step: step.number, at: step.now, was, is })
+/// Whether a machine has done the same but for texts and sounds.
+fn compare<M: Subject>(
+    step: u64,
+    at: Instant,
+    was: &Lived<M>,
+    is: &Lived<M>,
+    is_cut: bool,
+) -> Result<(), ScrubFault> {
+    if is_cut {
+        return Err(ScrubFault::TooLarge { step });
     }
+    let pairs = was.out.iter().zip(is.out.iter());
+    let is_alike = was.next == is.next
+        && was.out.len() == is.out.len()
+        && pairs.into_iter().all(|(old, new)| M::is_alike((&old, &was.out), (&new, &is.out)));
+    if is_alike {
+        return Ok(());
+    }
+    let [mut words, mut other] = [was, is].map(in_words);
+    if words == other {
+        // It is nothing that has words.
+        for (words, lived) in [(&mut words, was), (&mut other, is)] {
+            words.push_str(&format!("{} actions, then {:?}\n", lived.out.len(), lived.next));
+        }
+    }
+    Err(ScrubFault::Changed { step, at, was: words, is: other })
+}
+
+fn in_words<M: Machine>(lived: &Lived<M>) -> String {
+    let mut words = String::new();
+    describe::<M>(&lived.out, &mut words);
+    words
 }

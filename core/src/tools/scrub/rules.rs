@@ -126,7 +126,11 @@ impl Rules<'_> {
         whole.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()).for_each(|run| fill_number(run, out));
         // 1.0 is an integer, and a schema may ask for one.
         let is_integer = fraction.iter().all(|byte| matches!(byte, b'.' | b'0'));
-        if is_integer { out.extend_from_slice(fraction) } else { fill(fraction, out) }
+        if is_integer {
+            out.extend_from_slice(fraction)
+        } else {
+            fill(fraction, out)
+        }
         out.extend_from_slice(exponent);
     }
 
@@ -157,7 +161,11 @@ impl Rules<'_> {
                     return self.name(text, out);
                 };
                 let (technology, resource) = text.split_at(slash);
-                if is_name(technology) { out.extend_from_slice(technology) } else { fill(technology, out) }
+                if is_name(technology) {
+                    out.extend_from_slice(technology)
+                } else {
+                    fill(technology, out)
+                }
                 fill_value(resource, out);
             }
             Rule::Application => {
@@ -220,7 +228,9 @@ fn of_ari(parent: &[u8], key: &[u8]) -> Rule {
         (b"caller" | b"connected", b"name") => Rule::Text,
         (_, b"id" | b"channels" | b"channel_ids" | b"bridge_ids" | b"channel_id" | b"bridge_id") => Rule::Id,
         (_, b"type" | b"state" | b"language" | b"technology" | b"bridge_type" | b"bridge_class")
-        | (_, b"creator" | b"video_mode" | b"variable" | b"dialstatus" | b"app_name" | b"direction") => Rule::Code,
+        | (_, b"creator" | b"video_mode" | b"variable" | b"dialstatus" | b"app_name" | b"direction") => {
+            Rule::Code
+        }
         (_, b"timestamp" | b"creationtime" | b"startup_time" | b"last_reload_time") => Rule::Time,
         (_, b"application" | b"context") => Rule::Name,
         (_, b"app_data") => Rule::Application,

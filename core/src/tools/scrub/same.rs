@@ -52,7 +52,8 @@ struct Held<'a> {
 impl Write for Held<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut ahead = self.ahead.borrow_mut();
-        let is_same = bytes.len() <= ahead.bytes.len() && ahead.bytes.drain(..bytes.len()).eq(bytes.iter().copied());
+        let is_same =
+            bytes.len() <= ahead.bytes.len() && ahead.bytes.drain(..bytes.len()).eq(bytes.iter().copied());
         if !is_same {
             ahead.differs = true;
             return Err(io::Error::other("it is another one"));

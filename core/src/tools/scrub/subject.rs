@@ -53,7 +53,11 @@ pub(super) trait Subject: Machine {
     fn scrub_settings(settings: &Self::Settings) -> Result<(Self::Settings, Scrubber), ScrubFault>;
 
     /// What was ambient.
-    fn scrub_start<'a>(start: Self::Start<'_>, scrubber: &mut Scrubber, scratch: &'a mut Scratch) -> Self::Start<'a>;
+    fn scrub_start<'a>(
+        start: Self::Start<'_>,
+        scrubber: &mut Scrubber,
+        scratch: &'a mut Scratch,
+    ) -> Self::Start<'a>;
 
     /// An input that `machine` is about to be given.
     fn scrub_input<'a>(
@@ -99,7 +103,8 @@ impl Subject for Call {
             I::Ari(bytes) => {
                 let hot = core::mem::take(&mut scrubber.hot);
                 let is_keying = machine.is_keying();
-                let event = scrubber.json(bytes, scratch, Message::Ari(&|pressed| key(pressed, &hot, is_keying)));
+                let event =
+                    scrubber.json(bytes, scratch, Message::Ari(&|pressed| key(pressed, &hot, is_keying)));
                 scrubber.hot = hot;
                 I::Ari(event)
             }

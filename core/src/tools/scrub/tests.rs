@@ -69,10 +69,22 @@ fn of_a_message_of_the_model_nothing_that_was_said_is_left() {
             r#"{"name":"look_up","arguments":"{\"city\":\"Ulm\",\"days\":7,\"who\":\"Xxxx\",\"xxx\":5589.0}"}"#,
         ),
         (r#"{"name":"made_up","output":"Ulm is it."}"#, r#"{"name":"xxxx_xx","output":"Xxx xx xx."}"#),
-        (r#"{"item":{"id":"item_1","status":"completed","secret":"s3"}}"#, r#"{"item":{"id":"item_1","status":"completed","secret":"x5"}}"#),
-        (r#"{"logprobs":[{"bytes":[72,101]}],"audio_start_ms":1200}"#, r#"{"logprobs":[{"bytes":[55,555]}],"audio_start_ms":1200}"#),
-        (r#"{"error":{"code":"rate_limit","message":"Hello Anna","param":"session.tools[0].name"}}"#, r#"{"error":{"code":"rate_limit","message":"Xxxxx Xxxx","param":"session.tools[0].name"}}"#),
-        (r#"{"response":{"metadata":{"ari_bridge":"12","who":"me"}}}"#, r#"{"response":{"metadata":{"ari_bridge":"12","who":"xx"}}}"#),
+        (
+            r#"{"item":{"id":"item_1","status":"completed","secret":"s3"}}"#,
+            r#"{"item":{"id":"item_1","status":"completed","secret":"x5"}}"#,
+        ),
+        (
+            r#"{"logprobs":[{"bytes":[72,101]}],"audio_start_ms":1200}"#,
+            r#"{"logprobs":[{"bytes":[55,555]}],"audio_start_ms":1200}"#,
+        ),
+        (
+            r#"{"error":{"code":"rate_limit","message":"Hello Anna","param":"session.tools[0].name"}}"#,
+            r#"{"error":{"code":"rate_limit","message":"Xxxxx Xxxx","param":"session.tools[0].name"}}"#,
+        ),
+        (
+            r#"{"response":{"metadata":{"ari_bridge":"12","who":"me"}}}"#,
+            r#"{"response":{"metadata":{"ari_bridge":"12","who":"xx"}}}"#,
+        ),
     ] {
         let is = made_of(Message::Realtime(None), settings, message);
         // Numbers become whatever they become.
@@ -123,7 +135,10 @@ fn a_call_is_scrubbed_to_its_settings_and_stays_as_it_is() {
         assert!(!text.contains(gone), "{gone}: {text}");
     }
     assert!(!once.windows(4).any(|bytes| bytes == [203, 0, 114, 9]), "the address in binary");
-    assert!(!once.windows(8).any(|bytes| bytes == [0xA5; 8]) && !text.contains("165,165"), "the caller's tag");
+    assert!(
+        !once.windows(8).any(|bytes| bytes == [0xA5; 8]) && !text.contains("165,165"),
+        "the caller's tag"
+    );
     for kept in ["look_up", "sales", "internal", "voice-agent", "StasisStart"] {
         assert!(text.contains(kept), "{kept}: {text}");
     }
