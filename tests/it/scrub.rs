@@ -21,8 +21,20 @@ use serde_json::json;
 
 /// What must not be found again: words of the agent, the caller, the operator and the tools, and numbers.
 const SECRETS: [&str; 14] = [
-    "Herzlich", "Willkommen", "Müller", "Basel", "Rheinstra", "Termin", "Freitag", "Hausmeister", "Geheim",
-    "4930123456", "4711", "0815", "79123", "caller 1",
+    "Herzlich",
+    "Willkommen",
+    "Müller",
+    "Basel",
+    "Rheinstra",
+    "Termin",
+    "Freitag",
+    "Hausmeister",
+    "Geheim",
+    "4930123456",
+    "4711",
+    "0815",
+    "79123",
+    "caller 1",
 ];
 
 /// An agent that looks something up when it was spoken to, and answers what it was told.
@@ -94,8 +106,7 @@ fn stage(format: MediaFormat, audio_format: ModelFormat) -> Stage {
         ..CallSettings::default()
     };
     let body = r#"{"who":"Herr Müller","where":["Basel",79123],"free":"Freitag"}"#;
-    let look_up =
-        Performance { name: "look_up", after: Duration::from_millis(300), reply: Ok((200, body)) };
+    let look_up = Performance { name: "look_up", after: Duration::from_millis(300), reply: Ok((200, body)) };
     Stage {
         call,
         media: MediaPlan { format, ..MediaPlan::default() },
@@ -205,7 +216,10 @@ fn nobody_is_known_by_a_scrubbed_conversation_and_it_is_still_what_happened() {
                 assert_eq!(before.1, after.1);
                 let (before, after) = (decibels(*before), decibels(*after));
                 let is_near = (before - after).abs() < 3.0 || before.max(after) < -50.0;
-                assert!(is_near, "{format}, {model:?}, channel {n}, second {second}: {before} became {after} dB");
+                assert!(
+                    is_near,
+                    "{format}, {model:?}, channel {n}, second {second}: {before} became {after} dB"
+                );
             }
         }
     }
@@ -218,7 +232,12 @@ fn blanked(capture: &[u8]) -> (Vec<u8>, Option<String>) {
     blank_audio(&mut blanked[records.at()..], ModelFormat::Pcm24);
     let mut out = Vec::new();
     let renewed = renew(&blanked[..], None, &mut out).expect("a good capture");
-    (out, renewed.first.map(|first| format!("{} at {}: {:?} became {:?}", first.step, first.at, first.was, first.is)))
+    (
+        out,
+        renewed
+            .first
+            .map(|first| format!("{} at {}: {:?} became {:?}", first.step, first.at, first.was, first.is)),
+    )
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! What a call hears and says: RTP, ARI, the Realtime socket, tools.
 
-use super::super::input::Body;
 use super::Traffic;
 use super::file::{Message, Packets, Way};
 use super::message::{ARI, Answer, REALTIME, TOOL, word};

@@ -35,7 +35,7 @@ use crate::capture::{
 use crate::time::Instant;
 use core::fmt;
 use std::io::{self, Read, Write};
-use subject::{Scratch, Subject};
+use subject::{Scratch, Scrubber, Subject};
 
 pub use same::is_scrubbed;
 
@@ -128,96 +128,112 @@ struct Lived<M: Machine> {
     next: M::Next,
 }
 
+/// The machine that is given what was recorded, and beside it the one that is given what is scrubbed.
+struct Pair<M: Machine> {
+    was: Lived<M>,
+    is: Lived<M>,
+    log: Log<M>,
+    scrubber: Scrubber,
+    scratch: Scratch,
+    steps: u64,
+    now: Instant,
+    /// Whether the capture says what machines gave.
+    has_words: bool,
+    unlike_recorded: Option<u64>,
+}
+
 fn run<R: Read, M: Subject>(
     head: Head<M>,
     mut records: Records<R, M>,
     mut write: impl Write,
 ) -> Result<Scrubbed, ScrubFault> {
-    let (settings, mut scrubber) = M::scrub_settings(&head.settings)?;
-    let mut scratch = Scratch::default();
-    let mut out = Actions::new();
-    let (machine, next) = M::begin(&head.settings, head.start(), head.now, &mut out);
-    let mut was = Lived { machine, out, next };
-    let start = M::scrub_start(head.start(), &mut scrubber, &mut scratch);
-    let note = Note { is_scrubbed: true, ..head.note };
-    let mut log = Log::<M>::new(&settings, &start, note, head.now, usize::MAX);
-    let mut out = Actions::new();
-    let (machine, next) = log.make(&settings, start, head.now, &mut out);
-    let mut is = Lived { machine, out, next };
-    let (mut steps, mut unlike_recorded, mut recorded) = (0, None, String::new());
-    let mut answer = records.answer(&mut recorded)?;
-    let mut now = head.now;
+    let mut pair = Pair::begin(&head)?;
+    let mut recorded = String::new();
+    if records.answer(&mut recorded)? != Answer::Unknown {
+        pair.compare(&recorded)?;
+    }
     let end = loop {
-        if answer != Answer::Unknown {
-            compare(steps, now, &was, &is, log.is_cut())?;
-            if head.format >= WITH_NOTES && unlike_recorded.is_none() && in_words(&was) != recorded {
-                unlike_recorded = Some(steps);
-            }
-        }
-        if log.bytes().len() >= PIECE_BYTES {
-            write.write_all(&log.take()).map_err(ScrubFault::Write)?;
-        }
-        let kind = loop {
-            match records.mark()? {
-                Mark::Input { kind, now: at } => {
-                    now = at;
-                    break Ok(kind);
-                }
-                Mark::Gave | Mark::Digest(_) => {}
-                Mark::End(end) => break Err(end),
-            }
-        };
-        let kind = match kind {
-            Ok(kind) => kind,
-            Err(end) => break end,
+        let (kind, now) = match records.mark()? {
+            Mark::Input { kind, now } => (kind, now),
+            Mark::Gave | Mark::Digest(_) => continue,
+            Mark::End(end) => break end,
         };
         recorded.clear();
-        answer = records.answer(&mut recorded)?;
-        steps += 1;
-        let input = records.input(kind)?;
-        let scrubbed = M::scrub_input(input, &is.machine, &mut scrubber, &mut scratch)?;
-        if answer == Answer::Unknown {
-            // The machine has not answered this one: it crashed, or what it did is lost.
+        // Where a machine has not answered it crashed, or what it did is lost.
+        let is_answered = records.answer(&mut recorded)? != Answer::Unknown;
+        pair.step(now, records.input(kind)?, is_answered)?;
+        if is_answered {
+            pair.compare(&recorded)?;
+        }
+        if pair.log.bytes().len() >= PIECE_BYTES {
+            write.write_all(&pair.log.take()).map_err(ScrubFault::Write)?;
+        }
+    };
+    let Pair { log, scrubber, steps, unlike_recorded, .. } = pair;
+    write.write_all(&log.end_as(end)).map_err(ScrubFault::Write)?;
+    write.flush().map_err(ScrubFault::Write)?;
+    let Scrubber { changed_inputs, changed_bytes, .. } = scrubber;
+    Ok(Scrubbed { steps, changed_inputs, changed_bytes, unlike_recorded, end })
+}
+
+impl<M: Subject> Pair<M> {
+    fn begin(head: &Head<M>) -> Result<Self, ScrubFault> {
+        let (settings, mut scrubber) = M::scrub_settings(&head.settings)?;
+        let mut scratch = Scratch::default();
+        let mut out = Actions::new();
+        let (machine, next) = M::begin(&head.settings, head.start(), head.now, &mut out);
+        let was = Lived { machine, out, next };
+        let start = M::scrub_start(head.start(), &mut scrubber, &mut scratch);
+        let note = Note { is_scrubbed: true, ..head.note };
+        let mut log = Log::new(&settings, &start, note, head.now, usize::MAX);
+        let mut out = Actions::new();
+        let (machine, next) = log.make(&settings, start, head.now, &mut out);
+        let is = Lived { machine, out, next };
+        let (now, has_words) = (head.now, head.format >= WITH_NOTES);
+        Ok(Self { was, is, log, scrubber, scratch, steps: 0, now, has_words, unlike_recorded: None })
+    }
+
+    fn step(&mut self, now: Instant, input: M::Input<'_>, is_answered: bool) -> Result<(), ScrubFault> {
+        (self.steps, self.now) = (self.steps + 1, now);
+        let Self { was, is, log, scrubber, scratch, .. } = self;
+        let scrubbed = M::scrub_input(input, &is.machine, scrubber, scratch)?;
+        if !is_answered {
             log.takes(now, &scrubbed);
-            continue;
+            return Ok(());
         }
         was.out.clear();
         was.next = was.machine.step(now, input, &mut was.out);
         is.out.clear();
         is.next = log.step(&mut is.machine, now, scrubbed, &mut is.out);
-    };
-    write.write_all(&log.end_as(end)).map_err(ScrubFault::Write)?;
-    write.flush().map_err(ScrubFault::Write)?;
-    let subject::Scrubber { changed_inputs, changed_bytes, .. } = scrubber;
-    Ok(Scrubbed { steps, changed_inputs, changed_bytes, unlike_recorded, end })
-}
+        Ok(())
+    }
 
-/// Whether a machine has done the same but for texts and sounds.
-fn compare<M: Subject>(
-    step: u64,
-    at: Instant,
-    was: &Lived<M>,
-    is: &Lived<M>,
-    is_cut: bool,
-) -> Result<(), ScrubFault> {
-    if is_cut {
-        return Err(ScrubFault::TooLarge { step });
-    }
-    let pairs = was.out.iter().zip(is.out.iter());
-    let is_alike = was.next == is.next
-        && was.out.len() == is.out.len()
-        && pairs.into_iter().all(|(old, new)| M::is_alike((&old, &was.out), (&new, &is.out)));
-    if is_alike {
-        return Ok(());
-    }
-    let [mut words, mut other] = [was, is].map(in_words);
-    if words == other {
-        // It is nothing that has words.
-        for (words, lived) in [(&mut words, was), (&mut other, is)] {
-            words.push_str(&format!("{} actions, then {:?}\n", lived.out.len(), lived.next));
+    /// Whether both have done the same but for texts and sounds.
+    fn compare(&mut self, recorded: &str) -> Result<(), ScrubFault> {
+        let Self { was, is, steps: step, now: at, unlike_recorded, .. } = self;
+        let (step, at) = (*step, *at);
+        if self.log.is_cut() {
+            return Err(ScrubFault::TooLarge { step });
         }
+        let mut pairs = was.out.iter().zip(is.out.iter());
+        let is_alike = was.next == is.next
+            && was.out.len() == is.out.len()
+            && pairs.all(|(old, new)| M::is_alike((&old, &was.out), (&new, &is.out)));
+        let (mut words, mut other) = (in_words(was), in_words(is));
+        if self.has_words && unlike_recorded.is_none() && words != recorded {
+            *unlike_recorded = Some(step);
+        }
+        if is_alike {
+            return Ok(());
+        }
+        if words == other {
+            // It is nothing that has words.
+            for (words, lived) in [(&mut words, &*was), (&mut other, &*is)] {
+                words.push_str(&format!("{} actions, then {:?}\n", lived.out.len(), lived.next));
+            }
+        }
+        Err(ScrubFault::Changed { step, at, was: words, is: other })
     }
-    Err(ScrubFault::Changed { step, at, was: words, is: other })
 }
 
 fn in_words<M: Machine>(lived: &Lived<M>) -> String {

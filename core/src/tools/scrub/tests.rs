@@ -5,11 +5,11 @@ use super::{ScrubFault, is_scrubbed, json, scrub};
 use crate::call::{self, Input, LinkState};
 use crate::capture::tests::inputs::parts;
 use crate::capture::tests::{Logged, START_EVENT, start};
-use crate::capture::{Capture, Fault, Log, Record, SwitchboardStart, open};
+use crate::capture::{Capture, End, Fault, Log, Record, SwitchboardStart, open};
 use crate::id::{InstanceNonce, LegId, LinkId};
 use crate::settings::{CallSettings, Function, Keys, SwitchboardSettings, Tool, Transfer};
 use crate::switchboard::{self, Switchboard};
-use crate::time::{Instant, UtcNanos};
+use crate::time::{Duration, Instant, UtcNanos};
 use proptest::prelude::*;
 
 fn scrubbed(capture: &[u8]) -> Vec<u8> {
@@ -243,4 +243,30 @@ fn the_event_that_a_call_begins_with_is_scrubbed_too() {
     let call::Origin::Arrived { event } = head.start().origin else { panic!("it arrived") };
     assert_eq!(event.len(), START_EVENT.len());
     assert!(crate::ari::Event::parse(event).is_some());
+}
+
+#[test]
+fn the_last_input_of_a_crash_is_scrubbed_and_given_to_nobody() {
+    let mut logged = Logged::begin(&CallSettings::default(), 1 << 20);
+    logged.some_steps(3);
+    let Logged { mut log, now, .. } = logged;
+    log.takes(now + Duration::from_millis(1), &Input::Realtime { link: LinkId(1), bytes: br#"{"who":"Anna"}"# });
+    let capture = log.finish();
+    let mut once = Vec::new();
+    let scrubbed = scrub(&capture[..], &mut once).unwrap();
+    assert!(matches!(scrubbed.end, End::Crashed { .. }) && scrubbed.steps == 8, "{scrubbed:?}");
+    assert!(once.windows(14).any(|bytes| bytes == br#"{"who":"Xxxx"}"#));
+    assert!(is_scrubbed(&once[..]).unwrap());
+}
+
+#[test]
+fn a_capture_of_what_is_done_no_more_is_scrubbed_to_what_is_done_now() {
+    let mut capture = some_call();
+    let mut once = Vec::new();
+    assert_eq!(scrub(&capture[..], &mut once).unwrap().unlike_recorded, None);
+    let place = capture.windows(14).position(|bytes| bytes == b"open media leg").unwrap();
+    capture[place] = b'X';
+    let mut again = Vec::new();
+    assert_eq!(scrub(&capture[..], &mut again).unwrap().unlike_recorded, Some(0));
+    assert_eq!(once, again);
 }
