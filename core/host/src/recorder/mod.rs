@@ -1,9 +1,11 @@
 //! Captures in production: what is written of calls, and where.
 
+mod compress;
 mod reader;
 #[cfg(test)]
 mod tests;
 
+pub use compress::{Compressed, compress};
 pub use reader::{Reader, open_file};
 
 use std::path::Path;

@@ -250,7 +250,10 @@ fn the_last_input_of_a_crash_is_scrubbed_and_given_to_nobody() {
     let mut logged = Logged::begin(&CallSettings::default(), 1 << 20);
     logged.some_steps(3);
     let Logged { mut log, now, .. } = logged;
-    log.takes(now + Duration::from_millis(1), &Input::Realtime { link: LinkId(1), bytes: br#"{"who":"Anna"}"# });
+    log.takes(
+        now + Duration::from_millis(1),
+        &Input::Realtime { link: LinkId(1), bytes: br#"{"who":"Anna"}"# },
+    );
     let capture = log.finish();
     let mut once = Vec::new();
     let scrubbed = scrub(&capture[..], &mut once).unwrap();

@@ -1,7 +1,7 @@
 use super::*;
-use crate::call::{Input, LinkState};
-use crate::capture::tests::Logged;
+use crate::call::Input;
 use crate::capture::open;
+use crate::capture::tests::Logged;
 use crate::id::{LegId, LinkId, RequestId};
 use crate::settings::CallSettings;
 

@@ -37,6 +37,11 @@ Examples:
     #[command(after_help = "\
 In Wireshark, Telephony > RTP > RTP Streams plays and analyses the audio; the messages are trees of JSON.")]
     Pcap(FileArgs),
+    /// Take people out of a capture: voices become tones, words filler, numbers others
+    #[command(after_help = "\
+Timing, sizes and structure stay, so that a scrubbed capture still replays and can be given away or kept as a test. It fails if
+the call would then have done something else.")]
+    Scrub(FileArgs),
 }
 
 /// What `replay` takes.
@@ -91,5 +96,6 @@ pub(super) fn run(command: CaptureCommand) -> Result<u8, String> {
         CaptureCommand::Show(args) => view::show(&args),
         CaptureCommand::Wav(FileArgs { path, out }) => output::wav(&path, out),
         CaptureCommand::Pcap(FileArgs { path, out }) => output::pcap(&path, out),
+        CaptureCommand::Scrub(FileArgs { path, out }) => output::scrub(&path, out),
     }
 }

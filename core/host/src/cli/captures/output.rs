@@ -3,7 +3,9 @@
 use ari_bridge_core::call::Call;
 use ari_bridge_core::capture::{self, Capture, Head, Machine, Records};
 use ari_bridge_core::replay::{Player, Step};
+use ari_bridge_core::tools;
 use ari_bridge_core::tools::pcap::{Pcap, Traffic};
+use ari_bridge_core::tools::scrub::Scrubbed;
 use ari_bridge_core::tools::stereo::Stereo;
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
@@ -11,7 +13,7 @@ use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::recorder;
+use crate::recorder::{self, Compressed};
 
 pub(super) fn wav(path: &Path, out: Option<PathBuf>) -> Result<u8, String> {
     let (capture, output) = (open(path)?, Output::new(path, out, "wav")?);
@@ -20,7 +22,7 @@ pub(super) fn wav(path: &Path, out: Option<PathBuf>) -> Result<u8, String> {
         Stereo::new(&head.settings, &head.start(), &output.file).map_err(failed(&output.path))?;
     walk(path, head, records, |step| stereo.step(step).map_err(failed(&output.path)))?;
     let sound = stereo.finish().map_err(failed(&output.path))?;
-    output.is_done(&format!("{:.1} s at {} Hz", sound.duration.as_secs_f64(), sound.rate))
+    output.name_it(&format!("{:.1} s at {} Hz", sound.duration.as_secs_f64(), sound.rate))
 }
 
 pub(super) fn pcap(path: &Path, out: Option<PathBuf>) -> Result<u8, String> {
@@ -29,7 +31,7 @@ pub(super) fn pcap(path: &Path, out: Option<PathBuf>) -> Result<u8, String> {
         Capture::Call(head, records) => packets(path, head, records, &output),
         Capture::Switchboard(head, records) => packets(path, head, records, &output),
     }?;
-    output.is_done("packets")
+    output.name_it("packets")
 }
 
 fn packets<M: Traffic>(
@@ -43,6 +45,24 @@ fn packets<M: Traffic>(
     walk(path, head, records, |step| pcap.step(step).map_err(failed(&output.path)))?;
     let mut write = pcap.finish().map_err(failed(&output.path))?;
     write.flush().map_err(failed(&output.path))
+}
+
+pub(super) fn scrub(path: &Path, out: Option<PathBuf>) -> Result<u8, String> {
+    let read = recorder::open_file(path).map_err(|error| error.to_string())?;
+    let output = Output::new(path, out, "scrubbed.capture")?;
+    let mut write = Compressed::new(BufWriter::new(&output.file)).map_err(failed(&output.path))?;
+    let scrubbed = tools::scrub::scrub(read, &mut write).map_err(failed(path))?;
+    let written = write.finish().and_then(|mut write| write.flush());
+    written.map_err(failed(&output.path))?;
+    if let Some(step) = scrubbed.unlike_recorded {
+        eprintln!(
+            "{}: from step {step} on this version does something else than was recorded, and that is what the scrubbed \
+             capture says now",
+            path.display()
+        );
+    }
+    let Scrubbed { steps, changed_inputs, .. } = scrubbed;
+    output.name_it(&format!("{steps} steps, {changed_inputs} of them with something to scrub"))
 }
 
 fn open(path: &Path) -> Result<Capture<impl Read + use<>>, String> {
@@ -119,7 +139,7 @@ impl Output {
     }
 
     /// Gives it its name.
-    fn is_done(mut self, what: &str) -> Result<u8, String> {
+    fn name_it(mut self, what: &str) -> Result<u8, String> {
         let done = self.file.flush().and_then(|()| fs::rename(&self.unfinished, &self.path));
         done.map_err(failed(&self.path))?;
         println!("{}: {what}", self.path.display());
@@ -129,7 +149,7 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        // Behind `is_done` it is not there any more.
+        // Behind `name_it` it is not there any more.
         let _ = fs::remove_file(&self.unfinished);
     }
 }
