@@ -6,6 +6,7 @@ pub mod blank;
 pub mod explain;
 mod input;
 pub mod pcap;
+pub mod report;
 pub mod scrub;
 pub mod show;
 pub mod stereo;
