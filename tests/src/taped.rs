@@ -8,8 +8,9 @@ use core::ops::Deref;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// How much of a life is recorded, in bytes: two minutes of a call in slin16. What is longer is replayed up to there.
-const LIMIT_BYTES: usize = 4 << 20;
+/// How much of a life is recorded unless more is wanted, in bytes: two minutes of a call in slin16. What is longer is
+/// replayed up to there.
+pub const LIMIT_BYTES: usize = 4 << 20;
 
 /// Where captures are kept once they were replayed.
 pub type Shelf = Rc<RefCell<Vec<Vec<u8>>>>;
@@ -32,15 +33,16 @@ pub struct Taped<M: Machine> {
 }
 
 impl<M: Machine> Taped<M> {
-    /// Makes the machine.
+    /// Makes the machine, of whose life at most `limit` bytes are recorded.
     pub fn begin(
         settings: &M::Settings,
         start: M::Start<'_>,
         now: Instant,
         out: &mut Actions<M::Action>,
+        limit: usize,
         encore: Encore,
     ) -> (Self, M::Next) {
-        let (log, machine, next) = Log::begin(settings, start, now, LIMIT_BYTES, out);
+        let (log, machine, next) = Log::begin(settings, start, now, limit, out);
         (Self { machine, log: Some(log), encore }, next)
     }
 

@@ -3,6 +3,7 @@
 //! These tests run if `ARI_BRIDGE_TOOLS=1` is set and then need the programs: a missing one is a failure. `run.sh`
 //! installs them.
 
+mod browser;
 mod pcap;
 
 use std::io::Write;

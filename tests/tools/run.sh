@@ -8,7 +8,7 @@ Usage: run.sh [--install] [WORD...]
 
 Runs the tests that need other people's programs; with words only those whose names contain one.
 
-  --install   install the Debian packages that are missing: tshark, ffmpeg
+  --install   install the Debian packages that are missing: tshark, ffmpeg, chromium
   --help      this text
 TEXT
 }
@@ -19,7 +19,7 @@ if [ "${1:-}" = --help ]; then
 fi
 if [ "${1:-}" = --install ]; then
     shift
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends tshark ffmpeg
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends tshark ffmpeg chromium fonts-dejavu-core
 fi
 cd "$(dirname "$0")/.."
 ARI_BRIDGE_TOOLS=1 exec cargo test -p ari-bridge-tests --test tools -- --nocapture "$@"

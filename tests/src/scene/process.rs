@@ -40,7 +40,8 @@ impl Scene {
         self.switchboard_last = tick(self.now, self.switchboard_last);
         let start = SwitchboardStart { nonce, seed, utc: UtcNanos(0) };
         let encore = Encore::Always(self.stage.shelf.clone());
-        let (switchboard, next) = Taped::begin(&settings, start, self.switchboard_last, &mut out, encore);
+        let (switchboard, next) =
+            Taped::begin(&settings, start, self.switchboard_last, &mut out, self.stage.tape_bytes, encore);
         (self.switchboard, self.switchboard_next) = (Some(switchboard), next);
         self.perform_switchboard(&out);
     }
@@ -131,7 +132,8 @@ impl Scene {
     fn start_call(&mut self, id: CallId, start: Start<'_>) {
         let mut out = call::Actions::new();
         let encore = Encore::Always(self.stage.shelf.clone());
-        let (call, next) = Taped::begin(&self.stage.call, start, self.now, &mut out, encore);
+        let (call, next) =
+            Taped::begin(&self.stage.call, start, self.now, &mut out, self.stage.tape_bytes, encore);
         self.parties.insert(id, Party { call, next, last: self.now, local: None });
         self.perform_call(id, &out);
     }

@@ -1,6 +1,6 @@
 //! How a scene is set up.
 
-use crate::taped::Shelf;
+use crate::taped::{LIMIT_BYTES, Shelf};
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::settings::{CallSettings, MediaPlan};
 use ari_bridge_core::sim::asterisk as pbx;
@@ -111,6 +111,8 @@ pub struct Stage {
     pub safety: bool,
     /// Where the captures of the switchboards and the calls go once they are over.
     pub shelf: Option<Shelf>,
+    /// How much of a life such a capture holds, in bytes.
+    pub tape_bytes: usize,
 }
 
 impl Default for Stage {
@@ -137,6 +139,7 @@ impl Default for Stage {
             agent: None,
             safety: false,
             shelf: None,
+            tape_bytes: LIMIT_BYTES,
             functions: Vec::new(),
         }
     }

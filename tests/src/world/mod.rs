@@ -13,7 +13,7 @@ mod serving;
 pub use phases::{Phase, Staged};
 
 use crate::choices::Choices;
-use crate::taped::{Encore, Taped};
+use crate::taped::{Encore, LIMIT_BYTES, Taped};
 use ari_bridge_core::call::{
     Action, Actions, Call, Input, IoFault, LinkState, Next, Origin, Outcome, Start, StopReason,
 };
@@ -151,7 +151,7 @@ impl World {
         };
         let mut out = Actions::new();
         let now = Instant::START;
-        let (call, next) = Taped::begin(settings, start, now, &mut out, Encore::OneInEight);
+        let (call, next) = Taped::begin(settings, start, now, &mut out, LIMIT_BYTES, Encore::OneInEight);
         let oracle = Oracle::new(format.to_asterisk(), settings.rtp_source, settings.session.dialect);
         let mut world = Self {
             now,
