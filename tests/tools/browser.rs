@@ -8,11 +8,11 @@ use ari_bridge_core::call::IoFault;
 use ari_bridge_core::capture::{Capture, open};
 use ari_bridge_core::format::{MediaFormat, ModelFormat};
 use ari_bridge_core::replay::Player;
-use ari_bridge_core::settings::{CallSettings, Function, MediaPlan, SessionSettings, Tool};
+use ari_bridge_core::settings::{CallSettings, Function, MediaPlan, SessionSettings, Tool, Transcription};
 use ari_bridge_core::sim::realtime::{self as server, Agent, Answer, FunctionCall, Prompt, Speech};
 use ari_bridge_core::time::Duration;
 use ari_bridge_core::tools::report::Report;
-use ari_bridge_tests::scene::{Performance, Scene, Stage};
+use ari_bridge_tests::scene::{Attempt, Performance, Scene, Stage};
 use ari_bridge_tests::speech::utterance;
 use ari_bridge_tests::taped::Shelf;
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ impl Agent for Desk {
 
     fn write_down(&mut self, _: &[i16], _: u32) -> Option<String> {
         self.turn += 1;
-        Some(match self.turn {
+        Some(match (self.turn - 1) % 4 + 1 {
             1 => "Hello, a table for four tonight at eight, please.".into(),
             2 => "How long is your kitchen open on the weekend?".into(),
             3 => "Thanks, that is all.".into(),
@@ -80,12 +80,13 @@ fn stage(format: MediaFormat) -> Stage {
         description: "Looks for a free table".into(),
         parameters: json!({ "type": "object" }),
     };
-    let transcription = SessionSettings { ..SessionSettings::default() };
+    let transcription = Transcription { model: "whisper-1".into(), language: None, prompt: None };
     let session = SessionSettings {
         greeting: Some("Good evening.".into()),
         tools: vec![Tool::Function(find_table)],
         audio_format: if format == MediaFormat::Ulaw { ModelFormat::Pcmu } else { ModelFormat::Pcm24 },
-        ..transcription
+        transcription: Some(transcription),
+        ..SessionSettings::default()
     };
     let reply = Ok((200, r#"{"free":true,"table":"12, by the window"}"#));
     Stage {
@@ -114,6 +115,7 @@ fn conversation() -> Vec<u8> {
     scene.run_for(8 * SECOND);
     scene.say(1, &utterance(1, 1.6));
     scene.run_for(2 * SECOND);
+    scene.realtime_becomes(|| Attempt::agent(Desk { turn: 3 }));
     scene.cut_realtime(IoFault::Reset);
     scene.run_for(4 * SECOND);
     scene.say(1, &utterance(1, 1.2));

@@ -71,7 +71,7 @@ function numbers() {
     joined(moments.media_ready_ms !== null && `media ${span(moments.media_ready_ms)}`,
       moments.session_ready_ms !== null && `session ${span(moments.session_ready_ms)}`), moments.answered_ms === null);
   fact("Wait for an answer", latency ? span(latency.median_ms) : "–",
-    latency ? `median of ${latency.count} · longest ${span(latency.max_ms)}` : "nothing was answered");
+    latency ? `median of ${latency.count}, at most ${span(latency.max_ms)}` : "nothing was answered");
   fact("Turns", `${counts.caller_turns} / ${counts.agent_turns}`,
     joined("caller / agent", record.barge_ins > 0 && several(record.barge_ins, "barge-in")));
   const dropped = Object.entries(facts.dropped).map(([why, count]) => `${grouped(count)} ${why.replace("_", " ")}`);
@@ -83,7 +83,7 @@ function numbers() {
     sessions.longest_gap_ms > 0 && `longest gap ${span(sessions.longest_gap_ms)}`) || "no reconnects");
   const [into, out] = [usage.text_in + usage.text_cached + usage.audio_in + usage.audio_cached, usage.text_out + usage.audio_out];
   fact("Tokens", `${grouped(into)} / ${grouped(out)}`, joined("in / out", record.cost_usd !== undefined && `${record.cost_usd} US$`));
-  fact("Replay", data.replay.difference ? "differs" : "the same", `${grouped(data.replay.steps)} steps · ${size(data.replay.input_bytes)} in`,
+  fact("Replay", data.replay.difference ? "differs" : "the same", `${grouped(data.replay.steps)} steps`,
     data.replay.difference !== null);
 }
 

@@ -126,7 +126,9 @@ function drawWave(ctx, wave, middle, half, colour, window_, left, width, scale) 
   const from = window_.from / wave.stretch;
   const perPixel = (window_.to - window_.from) / width / wave.stretch;
   ctx.fillStyle = colour;
+  ctx.globalAlpha = 0.35;
   ctx.fillRect(left, middle - 0.5, width, 1);
+  ctx.globalAlpha = 1;
   for (let x = 0; x < width; x++) {
     const first = Math.max(0, Math.floor(from + x * perPixel));
     const last = Math.min(wave.count, Math.max(first + 1, Math.ceil(from + (x + 1) * perPixel)));
