@@ -13,23 +13,25 @@ use std::path::PathBuf;
 pub(super) enum CaptureCommand {
     /// Replay captures: does this program still do what was done then?
     #[command(after_help = "\
-A capture holds what a call was given and what it did. A replay gives it the same again and compares. The first
-difference is shown with both actions and the steps around it, and the exit code is 1.
+A capture holds what a call was given and what it did. A replay gives it the same again and \
+compares. The first difference is shown with both actions and the steps around it, and the exit \
+code is 1.
 
 Examples:
-  replay captures/                      all of a folder
-  replay --explain captures/            before an upgrade, with the new program: what would have been otherwise?
-  replay --timings 20261122T112911Z-arib0000beef-1.capture    where the time went")]
+  replay captures/               all of a folder
+  replay --explain captures/     with the program of an upgrade: what would change?
+  replay --timings call.capture  where the time went")]
     Replay(ReplayArgs),
     /// Show a capture as a log, or as lines of JSON
     #[command(after_help = "\
-Each line is a moment in seconds, the number of the step, and what came; below it, behind an arrow, what was done. What comes
-many times a second (packets, timers, pieces of audio) is counted, unless --each is given.
+Each line is a moment in seconds, the number of the step, and what came; below it, behind an \
+arrow, what was done. What comes many times a second (packets, timers, pieces of audio) is \
+counted, unless --each is given.
 
 Examples:
-  show call.capture                     what happened
-  show --follow call.capture.part       what is happening, while it is being written
-  show --json call.capture | jq 'select(.gave != [])'")]
+  show call.capture                what happened
+  show --follow call.capture.part  what is happening, while it is being written
+  show --json call.capture | jq -c 'select(.gave != [] and .gave != null)'")]
     Show(ShowArgs),
     /// Make a WAV file of a capture: left the caller, right what was really sent to the caller
     Wav(FileArgs),
@@ -39,9 +41,11 @@ In Wireshark, Telephony > RTP > RTP Streams plays and analyses the audio; the me
     Pcap(FileArgs),
     /// Take people out of a capture: voices become tones, words filler, numbers others
     #[command(after_help = "\
-Timing, sizes and structure stay, so that a scrubbed capture still replays and can be given away or kept as a test. It fails if
-the call would then have done something else.")]
+Timing, sizes and structure stay, so that a scrubbed capture still replays and can be given away \
+or kept as a test. It fails if the call would then have done something else.")]
     Scrub(FileArgs),
+    /// Make a page of a capture that a browser shows: waveforms, turns, events and latencies on one time axis
+    Report(FileArgs),
 }
 
 /// What `replay` takes.
@@ -97,5 +101,6 @@ pub(super) fn run(command: CaptureCommand) -> Result<u8, String> {
         CaptureCommand::Wav(FileArgs { path, out }) => output::wav(&path, out),
         CaptureCommand::Pcap(FileArgs { path, out }) => output::pcap(&path, out),
         CaptureCommand::Scrub(FileArgs { path, out }) => output::scrub(&path, out),
+        CaptureCommand::Report(FileArgs { path, out }) => output::report(&path, out),
     }
 }

@@ -2,9 +2,10 @@
 
 use ari_bridge_core::call::Call;
 use ari_bridge_core::capture::{self, Capture, Head, Machine, Records};
-use ari_bridge_core::replay::{Player, Step};
+use ari_bridge_core::replay::{Player, Replayed, Step};
 use ari_bridge_core::tools;
 use ari_bridge_core::tools::pcap::{Pcap, Traffic};
+use ari_bridge_core::tools::report::Report;
 use ari_bridge_core::tools::scrub::Scrubbed;
 use ari_bridge_core::tools::stereo::Stereo;
 use std::fmt::Display;
@@ -47,6 +48,21 @@ fn packets<M: Traffic>(
     write.flush().map_err(failed(&output.path))
 }
 
+pub(super) fn report(path: &Path, out: Option<PathBuf>) -> Result<u8, String> {
+    let (capture, output) = (open(path)?, Output::new(path, out, "html")?);
+    let (head, records) = of_a_call(path, capture)?;
+    let mut report = Report::new(&head);
+    let replayed = walk(path, head, records, |step| {
+        report.step(step);
+        Ok(())
+    })?;
+    let mut write = BufWriter::new(&output.file);
+    let written = report.finish(&replayed, &mut write).and_then(|()| write.flush());
+    written.map_err(failed(&output.path))?;
+    drop(write);
+    output.name_it("open it in a browser")
+}
+
 pub(super) fn scrub(path: &Path, out: Option<PathBuf>) -> Result<u8, String> {
     let read = recorder::open_file(path).map_err(|error| error.to_string())?;
     let output = Output::new(path, out, "scrubbed.capture")?;
@@ -85,7 +101,7 @@ fn walk<M: Machine>(
     head: Head<M>,
     records: Records<impl Read, M>,
     mut each: impl FnMut(&Step<'_, M>) -> Result<(), String>,
-) -> Result<(), String> {
+) -> Result<Replayed, String> {
     let mut player = Player::new(head, records);
     loop {
         match player.step() {
@@ -106,7 +122,7 @@ fn walk<M: Machine>(
             difference.from_step
         );
     }
-    Ok(())
+    Ok(player.finish())
 }
 
 fn failed<E: Display>(path: &Path) -> impl Fn(E) -> String {
