@@ -317,7 +317,7 @@ impl Line {
         let seen = self.realtime.seen();
         trace.note("realtime: opened", seen.opened);
         trace.note("realtime: closed", &seen.closed);
-        Ended { trace, told: self.past, realtime: seen }
+        Ended { trace, told: self.past, realtime: seen, logs }
     }
 
     /// How many calls are under way, as far as it was told.
@@ -361,6 +361,8 @@ pub(crate) struct Ended {
     pub(crate) trace: Trace,
     pub(crate) told: Vec<Told>,
     pub(crate) realtime: RealtimeSeen,
+    /// The captures of the calls, and of the switchboard.
+    pub(crate) logs: Vec<Log>,
 }
 
 /// Where each piece of `said` begins in `heard`, where it does. In real time a busy machine may leave out a moment, so

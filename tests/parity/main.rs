@@ -25,6 +25,7 @@ mod records;
 mod relay;
 mod sessions;
 mod stops;
+mod tools;
 mod trace;
 
 use ari_bridge_host::Runtime;
@@ -49,7 +50,7 @@ macro_rules! stories {
 pub(crate) use stories;
 
 /// In this order they begin: first those that take long.
-const CHAPTERS: [(&str, &[(&str, Story)]); 7] = [
+const CHAPTERS: [(&str, &[(&str, Story)]); 8] = [
     ("sessions", sessions::STORIES),
     ("around", around::STORIES),
     ("asterisk", asterisk::STORIES),
@@ -57,6 +58,7 @@ const CHAPTERS: [(&str, &[(&str, Story)]); 7] = [
     ("process", process::STORIES),
     ("records", records::STORIES),
     ("stops", stops::STORIES),
+    ("tools", tools::STORIES),
 ];
 
 fn main() -> ExitCode {
