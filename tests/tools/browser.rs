@@ -4,6 +4,7 @@
 //! tests, for who wants to look at them.
 
 use crate::is_wanted;
+use crate::pcap::without;
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::capture::{Capture, open};
 use ari_bridge_core::format::{MediaFormat, ModelFormat};
@@ -208,8 +209,9 @@ fn a_browser_draws_the_report_of_a_call_and_runs_nothing_that_somebody_said() {
     if !is_wanted("the report of a call in a browser") {
         return;
     }
-    let page = report(&conversation());
+    let page = report(&without(&conversation(), &[40, 41, 42, 90, 200]));
     let data = data(&page);
+    assert_eq!(data["record"]["media"]["lost_packets"], 5);
     let path = file("report.html");
     std::fs::write(&path, &page).expect("a file for chromium");
     println!("{}: {} bytes", path.display(), page.len());
@@ -235,6 +237,39 @@ fn a_browser_draws_the_report_of_a_call_and_runs_nothing_that_somebody_said() {
     assert!(dom.contains("&lt;/script&gt;&lt;script&gt;document"), "it is shown");
     assert!(told(&dom, "pwned").is_none() && !dom.contains("<b id=\"pwned\""));
     pictures(&path, "report", &[("wide", "1280,1400"), ("narrow", "500,1600")]);
+}
+
+#[test]
+fn the_report_is_zoomed_moved_and_searched_by_hand() {
+    if !is_wanted("the report of a call by hand in a browser") {
+        return;
+    }
+    let page = String::from_utf8(report(&conversation())).expect("UTF-8");
+    let path = file("report-by-hand.html");
+    let hand = include_str!("browser.hand.js");
+    std::fs::write(&path, page.replace("</body>", &format!("<script>{hand}</script></body>")))
+        .expect("a file");
+    let dom = chromium(&path, &["--dump-dom", "--window-size=1280,1000"]);
+    let told = |name: &str| told(&dom, name).unwrap_or_default();
+    assert_eq!((told("hand").as_str(), told("error").as_str()), ("done", ""));
+    let whole = told("whole");
+    assert!(whole.starts_with("0:00.00 – 0:4"), "{whole}");
+    let zoomed = told("wheel");
+    assert!(zoomed.starts_with("0:00.00 – 0:0"), "what lies under the wheel stays: {zoomed}");
+    assert_ne!(told("drag"), zoomed);
+    assert_eq!(told("again"), whole);
+    assert!(!told("keys").starts_with("0:00.00"), "{}", told("keys"));
+    assert!(told("turn").contains("One moment, I am looking."), "{}", told("turn"));
+    assert!(told("near").starts_with("0:05."), "8 s around what began after 8.6 s: {}", told("near"));
+    assert!(told("tip").starts_with("AgentOne moment, I am looking."), "{}", told("tip"));
+    let without = told("without");
+    let (rest, all) = without.split_once(" of ").expect("some are left out");
+    let [rest, all] =
+        [rest, all.trim_end_matches(" events")].map(|count| count.parse::<u32>().expect("a number"));
+    assert!(0 < rest && rest < all, "{without}");
+    assert_eq!(told("found"), "POST /channels/externalMedia → 200");
+    assert!(told("detail").starts_with("POST /channels/externalMedia?app="), "{}", told("detail"));
+    pictures(&path, "report-by-hand", &[("wide", "1280,800")]);
 }
 
 #[test]

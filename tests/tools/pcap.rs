@@ -118,7 +118,7 @@ fn conversation(format: MediaFormat) -> [Vec<u8>; 2] {
 }
 
 /// The same call, of whose caller these packets did not come.
-fn without(capture: &[u8], lost: &[usize]) -> Vec<u8> {
+pub(crate) fn without(capture: &[u8], lost: &[usize]) -> Vec<u8> {
     let Ok(Capture::Call(head, mut records)) = open(capture) else { panic!("it is of a call") };
     let (mut out, mut number) = (Actions::new(), 0);
     let (mut log, mut call, _next) =

@@ -22,6 +22,8 @@ function span(ms) {
 
 const utc = (ms) => (Number.isNaN(begun) ? "" : `${new Date(begun + ms).toISOString().slice(11, 23)} UTC`);
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+/** A number that need not be exact, in few letters. */
+const rough = (number) => (number < 1e5 ? grouped(number) : number < 1e6 ? `${Math.round(number / 1e3)} k` : `${(number / 1e6).toFixed(1)} M`);
 const several = (number, one, more) => `${grouped(number)} ${number === 1 ? one : more ?? `${one}s`}`;
 const size = (bytes) => (bytes < 1024 ? `${bytes} B` : bytes < 1048576 ? `${(bytes / 1024).toFixed(1)} kB` : `${(bytes / 1048576).toFixed(1)} MB`);
 
@@ -82,7 +84,7 @@ function numbers() {
     sessions.renewals > 0 && several(sessions.renewals, "renewal"),
     sessions.longest_gap_ms > 0 && `longest gap ${span(sessions.longest_gap_ms)}`) || "no reconnects");
   const [into, out] = [usage.text_in + usage.text_cached + usage.audio_in + usage.audio_cached, usage.text_out + usage.audio_out];
-  fact("Tokens", `${grouped(into)} / ${grouped(out)}`, joined("in / out", record.cost_usd !== undefined && `${record.cost_usd} US$`));
+  fact("Tokens", `${rough(into)} / ${rough(out)}`, joined("in / out", record.cost_usd !== undefined && `${record.cost_usd} US$`));
   fact("Replay", data.replay.difference ? "differs" : "the same", `${grouped(data.replay.steps)} steps`,
     data.replay.difference !== null);
 }

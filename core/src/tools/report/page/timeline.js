@@ -345,9 +345,18 @@ function drawLabels(ctx) {
   }
   for (const [lane, text] of Object.entries(LABELS)) {
     const [y, h] = LANES[lane];
-    const colour = lane === "caller" || lane === "agent" ? colours[lane] : colours.soft;
-    if (isNarrow) { if (lane === "caller" || lane === "agent") label(ctx, text, 6, y + 8, 90, colour, 600); }
-    else label(ctx, text, 14, y + h / 2, gutter() - 20, colour, lane === "caller" || lane === "agent" ? 600 : 400, 12);
+    const isVoice = lane === "caller" || lane === "agent";
+    const colour = isVoice ? colours[lane] : colours.soft;
+    if (!isNarrow) {
+      label(ctx, text, 14, y + h / 2, gutter() - 20, colour, isVoice ? 600 : 400, 12);
+      continue;
+    }
+    // Without a margin a label stands on what is drawn, at a place of its own.
+    ctx.font = `600 10px ${FONT}`;
+    ctx.globalAlpha = 0.85;
+    box(ctx, 3, y - 3, ctx.measureText(text).width + 8, 14, 3, colours.panel);
+    ctx.globalAlpha = 1;
+    label(ctx, text, 7, y + 4.5, 90, colour, 600, 10);
   }
 }
 
