@@ -2,7 +2,7 @@
 const $ = (id) => document.getElementById(id);
 const line = $("timeline");
 const note = (name, value) => { document.documentElement.dataset[name] = value; };
-const frame = () => new Promise((done) => setTimeout(done, 60));
+const frame = () => new Promise((done) => setTimeout(done, 50));
 const range = () => $("range").textContent.split(" · ")[0];
 const at = (kind, type, x, y, more) => {
   const { left, top } = line.getBoundingClientRect();

@@ -246,9 +246,11 @@ fn the_report_is_zoomed_moved_and_searched_by_hand() {
     }
     let page = String::from_utf8(report(&conversation())).expect("UTF-8");
     let path = file("report-by-hand.html");
-    let hand = include_str!("browser.hand.js");
-    std::fs::write(&path, page.replace("</body>", &format!("<script>{hand}</script></body>")))
-        .expect("a file");
+    // Where there is no window, no frame follows the first: the page is given others.
+    let frames = "<script>window.requestAnimationFrame = (draw) => setTimeout(draw, 10);</script></head>";
+    let hand = format!("<script>{}</script></body>", include_str!("browser.hand.js"));
+    let page = page.replace("</head>", frames).replace("</body>", &hand);
+    std::fs::write(&path, page).expect("a file for chromium");
     let dom = chromium(&path, &["--dump-dom", "--window-size=1280,1000"]);
     let told = |name: &str| told(&dom, name).unwrap_or_default();
     assert_eq!((told("hand").as_str(), told("error").as_str()), ("done", ""));
