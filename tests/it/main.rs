@@ -15,6 +15,7 @@ mod fallback;
 mod formats;
 mod keys;
 mod line_kept;
+mod report;
 mod resync;
 mod scrub;
 mod server_events;
