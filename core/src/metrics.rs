@@ -1,5 +1,9 @@
 //! Observations become counters, and counters become text for Prometheus.
 
+mod captures;
+
+pub use captures::{CaptureLoss, Captures};
+
 use crate::call::EndReason;
 use crate::observe::{BadInput, Guard, Observation, Recovery, Refusal, RtpDrop, Upkeep, UsageKind};
 use crate::outcome::PANICKED;
@@ -55,6 +59,7 @@ pub struct Metrics {
     dead_air: Family<Labels, Counter>,
     prompts: Family<Labels, Counter>,
     records_lost: Counter,
+    captures: Captures,
     late_slots: Counter,
     playout_dropped: Counter<f64, AtomicU64>,
     ari_connected: Gauge,
@@ -128,6 +133,7 @@ impl Metrics {
             dead_air: Family::default(),
             prompts: Family::default(),
             records_lost: Counter::default(),
+            captures: Captures::new(),
             late_slots: Counter::default(),
             playout_dropped: Counter::default(),
             ari_connected: Gauge::default(),
@@ -287,6 +293,7 @@ impl Metrics {
             "Records of calls that could not be written to CALL_RECORD_DIR",
             self.records_lost.clone(),
         );
+        self.captures.register(r);
     }
 
     fn upkeep(&self, upkeep: &Upkeep) {
@@ -403,6 +410,12 @@ impl Metrics {
     pub fn count_lost_records(&self) -> impl Fn() + Send + Sync + 'static {
         let records_lost = self.records_lost.clone();
         move || bump(&records_lost, 1)
+    }
+
+    /// What counts captures. It is made for other threads.
+    #[must_use]
+    pub fn captures(&self) -> Captures {
+        self.captures.clone()
     }
 
     /// Counts a task that begins.

@@ -16,6 +16,15 @@ pub struct Outcome {
     pub left_behind: bool,
 }
 
+impl Outcome {
+    /// Whether something went wrong that somebody may want to look into: the call did not end as its people wanted, or
+    /// something may have been left. That Asterisk was restarted is no fault of a call, and the call knows nothing of why.
+    #[must_use]
+    pub const fn is_bad(&self) -> bool {
+        self.left_behind || self.ended.is_fault()
+    }
+}
+
 /// The status of a call whose task panicked, in the place of [`EndReason::label`].
 pub(crate) const PANICKED: &str = "panicked";
 
@@ -70,6 +79,27 @@ impl EndReason {
         Self::AnswersFailed,
         Self::AsteriskRestarted,
     ];
+
+    /// Whether it is a fault, of whomsoever.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        match self {
+            Self::NotReadyInTime
+            | Self::AriFault
+            | Self::MediaFault
+            | Self::RealtimeRefused
+            | Self::RealtimeLost
+            | Self::DeadAir
+            | Self::AnswersFailed => true,
+            Self::CallerHungUp
+            | Self::AgentHungUp
+            | Self::Transferred
+            | Self::CallerIdle
+            | Self::MaxDuration
+            | Self::Shutdown
+            | Self::AsteriskRestarted => false,
+        }
+    }
 
     /// Whether it is the Realtime side's.
     #[must_use]
@@ -132,4 +162,23 @@ pub enum StopReason {
     AsteriskRestarted,
     /// The caller's channel left without our being told: it has come in anew, as another call.
     CallerLeft,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_went_badly_if_a_fault_has_ended_it_or_something_is_left() {
+        let outcome = |ended, left_behind| Outcome {
+            ended,
+            answered: true,
+            duration: Duration::from_secs(1),
+            left_behind,
+        };
+        let faults: Vec<_> = EndReason::ALL.into_iter().filter(|end| outcome(*end, false).is_bad()).collect();
+        assert_eq!(faults.len(), 7, "{faults:?}");
+        assert!(EndReason::ALL.into_iter().all(|end| !end.is_of_realtime() || faults.contains(&end)));
+        assert!(EndReason::ALL.into_iter().all(|end| outcome(end, true).is_bad()));
+    }
 }

@@ -24,6 +24,7 @@ impl Config {
         let RecordConfig { dir, days } = &self.record;
         keep(*dir != running.record.dir, "CALL_RECORD_DIR");
         keep(*days != running.record.days, "CALL_RECORD_DAYS");
+        keep(self.capture.dir != running.capture.dir, "CAPTURE_DIR");
         keep(self.admin_bind != running.admin_bind, "ADMIN_BIND");
         keep(self.worker_threads != running.worker_threads, "WORKER_THREADS");
         self.ari = AriConfig {
@@ -32,6 +33,7 @@ impl Config {
             ..running.ari.clone()
         };
         (self.rtp, self.record, self.admin_bind) = (running.rtp, running.record.clone(), running.admin_bind);
+        self.capture.dir.clone_from(&running.capture.dir);
         self.worker_threads = running.worker_threads;
         self.switchboard.ari_app.clone_from(&running.switchboard.ari_app);
         self.switchboard.ports = running.switchboard.ports;
@@ -63,6 +65,9 @@ mod tests {
             ("RTP_PORT_END", "40001"),
             ("CALL_RECORD_DIR", "/records"),
             ("CALL_RECORD_DAYS", "7"),
+            ("CAPTURE", "all"),
+            ("CAPTURE_DIR", "/captures"),
+            ("CAPTURE_MAX_MB", "5"),
             ("ADMIN_BIND", "127.0.0.1:1"),
             ("WORKER_THREADS", "3"),
             ("OPENAI_VOICE", "echo"),
@@ -79,12 +84,19 @@ mod tests {
                 "RTP_PORT_END",
                 "CALL_RECORD_DIR",
                 "CALL_RECORD_DAYS",
+                "CAPTURE_DIR",
                 "ADMIN_BIND",
                 "WORKER_THREADS"
             ]
         );
-        let changes =
-            [("ARI_USER", "me"), ("ARI_PASSWORD", "new"), ("OPENAI_VOICE", "echo"), ("MAX_CALLS", "7")];
+        let changes = [
+            ("ARI_USER", "me"),
+            ("ARI_PASSWORD", "new"),
+            ("OPENAI_VOICE", "echo"),
+            ("MAX_CALLS", "7"),
+            ("CAPTURE", "all"),
+            ("CAPTURE_MAX_MB", "5"),
+        ];
         assert_eq!(wanted, read(&changes));
     }
 

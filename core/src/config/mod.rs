@@ -4,6 +4,7 @@
 //! line that names the variable, the value and what is allowed, and all such lines come at once. Values of
 //! variables that hold a secret are never repeated, neither in a fault nor by `Debug`.
 
+mod capture;
 mod fixed;
 mod key_files;
 mod prompts;
@@ -13,6 +14,7 @@ mod secret;
 mod url;
 mod variables;
 
+pub use capture::{CaptureConfig, CaptureMode};
 pub use key_files::MAX_KEY_FILE_BYTES;
 pub use prompts::{
     MAX_PROMPT_FILE_BYTES, PromptFault, PromptFaultKind, PromptFiles, decode_prompt, prompt_variable,
@@ -55,7 +57,9 @@ pub struct Config {
     pub prompts: PromptFiles,
     /// What is kept of the calls.
     pub record: RecordConfig,
-    /// Where `/metrics`, `/healthz` and `/readyz` are served.
+    /// What is captured of them.
+    pub capture: CaptureConfig,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served, and `/captures`.
     pub admin_bind: SocketAddr,
     /// How many threads serve the calls; `None` means as many as the machine has cores.
     pub worker_threads: Option<NonZeroUsize>,

@@ -6,6 +6,7 @@
 //!
 //! What a peer can make long is bounded here, and the record says when something was left out.
 
+mod capture_name;
 mod mask;
 mod name;
 mod observed;
@@ -13,6 +14,7 @@ mod shape;
 mod tools;
 mod utc;
 
+pub use capture_name::{CaptureFile, Captured, capture_name, capture_part_name};
 pub use mask::MAX_LINE_BYTES;
 pub use name::{file_name, is_older, unfinished_name};
 pub use shape::*;

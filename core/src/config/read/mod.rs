@@ -1,6 +1,7 @@
 //! Which variables there are, and what is allowed in each.
 
 mod call;
+mod capture;
 mod families;
 mod headers;
 mod money;
@@ -37,8 +38,10 @@ pub(super) fn config(
     let (call, breaker) = (call::call(&mut reader, session), recovery::breaker(&mut reader));
     let money = money::money(&mut reader, realtime.as_ref());
     let (prompts, record) = (prompts(&mut reader), record(&mut reader));
-    let (admission, process) = (admission(&mut reader), process(&mut reader));
-    match (ari, realtime, safety_key, rtp, media, call, breaker, money, prompts, record, admission, process) {
+    let (capture, admission) = (capture::capture(&mut reader), admission(&mut reader));
+    let process = process(&mut reader);
+    let kept = record.zip(capture);
+    match (ari, realtime, safety_key, rtp, media, call, breaker, money, prompts, kept, admission, process) {
         (
             Some(ari),
             Some(realtime),
@@ -49,7 +52,7 @@ pub(super) fn config(
             Some(breaker),
             Some(money),
             Some(prompts),
-            Some(record),
+            Some((record, capture)),
             Some(admission),
             Some((admin_bind, worker_threads)),
         ) if reader.is_clean() => Ok(Config {
@@ -66,6 +69,7 @@ pub(super) fn config(
             call: CallSettings { ari_app: ari.app.clone(), advertise_host, prices: money.prices, ..call },
             prompts,
             record,
+            capture,
             media,
             ari,
             realtime,

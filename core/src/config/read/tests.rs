@@ -1,3 +1,4 @@
+use super::super::{CaptureConfig, CaptureMode};
 use super::*;
 use crate::format::ModelFormat;
 use crate::settings::{
@@ -35,6 +36,17 @@ fn a_key_is_all_that_must_be_set_and_the_rest_are_the_defaults() {
     assert_eq!(config.realtime.model, "gpt-realtime-2.1-mini");
     assert_eq!((config.realtime.proxy, config.ari.ca_file), (None, None));
     assert_eq!((config.prompts, config.record), (PromptFiles::default(), RecordConfig::default()));
+    assert_eq!(
+        config.capture,
+        CaptureConfig {
+            mode: CaptureMode::Off,
+            dir: "captures".into(),
+            max_bytes: 1 << 30,
+            days: 7,
+            min_free_bytes: 1 << 30,
+            black_box_bytes: 4 << 20
+        }
+    );
     assert_eq!(config.rtp, RtpConfig { bind: [127, 0, 0, 1].into(), port_start: 30_000, port_end: 30_100 });
     assert_eq!(config.admin_bind, SocketAddr::from(([127, 0, 0, 1], 9090)));
 }
@@ -106,9 +118,26 @@ fn every_setting_reaches_its_place() {
         ("PROMPT_COMFORT", "comfort.wav"),
         ("CALL_RECORD_DIR", "/var/lib/records"),
         ("CALL_RECORD_DAYS", "3650"),
+        ("CAPTURE", "sample:3"),
+        ("CAPTURE_DIR", "/var/lib/captures"),
+        ("CAPTURE_MAX_MB", "2"),
+        ("CAPTURE_MAX_DAYS", "3"),
+        ("CAPTURE_MIN_FREE_MB", "0"),
+        ("CAPTURE_BLACKBOX_MB", "1"),
     ])
     .unwrap();
     every_setting_of_recovery_reaches_its_place(&config);
+    assert_eq!(
+        config.capture,
+        CaptureConfig {
+            mode: CaptureMode::from_name("sample:3").unwrap(),
+            dir: "/var/lib/captures".into(),
+            max_bytes: 2 << 20,
+            days: 3,
+            min_free_bytes: 0,
+            black_box_bytes: 1 << 20
+        }
+    );
     let CallSettings {
         ari_app,
         advertise_host,
@@ -413,6 +442,12 @@ fn the_bounds_of_every_setting_hold() {
         ("PROMPT_MOMENT", "a\tb"),
         ("CALL_RECORD_DIR", "a\u{7}b"),
         ("CALL_RECORD_DAYS", "0"),
+        ("CAPTURE", "sample:0"),
+        ("CAPTURE_DIR", "a\u{7}b"),
+        ("CAPTURE_MAX_MB", "0"),
+        ("CAPTURE_MAX_DAYS", "3651"),
+        ("CAPTURE_MIN_FREE_MB", "-1"),
+        ("CAPTURE_BLACKBOX_MB", "1025"),
         ("TRANSFER_a", "internal"),
         ("TRANSFER_a", "internal,1001,10000"),
         ("DTMF_a", "1"),

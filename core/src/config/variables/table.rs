@@ -353,6 +353,32 @@ pub static VARIABLES: &[Variable] = {
             "For how many days they are kept, 1 to 3650; without it 30. Only with CALL_RECORD_DIR",
         ),
         variable(
+            "CAPTURE",
+            Value("off"),
+            "Of which calls all is captured, audio too, to be replayed: off, blackbox (in memory, and written if a call ends badly or is asked for), sample:N (one of N calls) or all",
+        ),
+        variable(
+            "CAPTURE_DIR",
+            Value("captures"),
+            "The folder for them, of this bridge alone; it is made if there is none",
+        ),
+        variable(
+            "CAPTURE_MAX_MB",
+            Value("1024"),
+            "How large that folder may become, 1 to 100000000 MB; the oldest captures go first",
+        ),
+        variable("CAPTURE_MAX_DAYS", Value("7"), "For how many days captures are kept, 1 to 3650"),
+        variable(
+            "CAPTURE_MIN_FREE_MB",
+            Value("1024"),
+            "With less free disk than this no capture is written, 0 to 100000000 MB",
+        ),
+        variable(
+            "CAPTURE_BLACKBOX_MB",
+            Value("4"),
+            "How much memory the black box of a call may take, 1 to 1024 MB; where it is not enough, the sound of the oldest minutes goes",
+        ),
+        variable(
             "ADOPT",
             Value("on"),
             "Whether callers whose call was lost, by a crash of the bridge or a lost connection to Asterisk, are taken on again: on, or off to send them on as FALLBACK says",
@@ -365,7 +391,7 @@ pub static VARIABLES: &[Variable] = {
         variable(
             "ADMIN_BIND",
             Value("127.0.0.1:9090"),
-            "The address of /metrics, /healthz and /readyz, as IP:port",
+            "The address of /metrics, /healthz, /readyz and /captures, as IP:port",
         ),
         variable(
             "WORKER_THREADS",
