@@ -1,11 +1,11 @@
-//! The listener of `/metrics`, `/healthz` and `/readyz`.
+//! The listener of `/metrics`, `/healthz`, `/readyz` and `/captures`.
 
 use ari_bridge_host::Shared;
 use ari_bridge_host::admin::{AFTER_ERROR, Exchange, MAX_CONNECTIONS, REQUEST_TIMEOUT};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Timer};
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
 use crate::tasks::{Tasks, within};
@@ -15,7 +15,7 @@ pub(crate) async fn serve(listener: Async<TcpListener>, tasks: Tasks) {
     // One strong reference for each connection that is open, and this one.
     let open = Arc::new(());
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             Timer::after(AFTER_ERROR).await;
             continue;
         };
@@ -25,14 +25,14 @@ pub(crate) async fn serve(listener: Async<TcpListener>, tasks: Tasks) {
         let (open, its_tasks) = (open.clone(), tasks.clone());
         tasks.spawn(async move {
             // A peer that goes away or is too slow is not worth a line.
-            let _ = within(REQUEST_TIMEOUT, converse(stream, its_tasks.shared())).await;
+            let _ = within(REQUEST_TIMEOUT, converse(stream, peer, its_tasks.shared())).await;
             drop(open);
         });
     }
 }
 
-async fn converse(mut stream: Async<TcpStream>, shared: &Shared) -> io::Result<()> {
-    let (mut exchange, mut chunk) = (Exchange::default(), [0; 1024]);
+async fn converse(mut stream: Async<TcpStream>, peer: SocketAddr, shared: &Shared) -> io::Result<()> {
+    let (mut exchange, mut chunk) = (Exchange::from(peer), [0; 1024]);
     loop {
         let n = stream.read(&mut chunk).await?;
         let received = chunk.get(..n).unwrap_or_default();

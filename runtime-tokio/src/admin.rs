@@ -1,8 +1,9 @@
-//! The listener of `/metrics`, `/healthz` and `/readyz`.
+//! The listener of `/metrics`, `/healthz`, `/readyz` and `/captures`.
 
 use ari_bridge_host::Shared;
 use ari_bridge_host::admin::{AFTER_ERROR, Exchange, MAX_CONNECTIONS, REQUEST_TIMEOUT};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,7 +15,7 @@ use crate::tasks::{Tasks, within};
 pub(crate) async fn serve(listener: TcpListener, tasks: Tasks) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(AFTER_ERROR).await;
             continue;
         };
@@ -22,14 +23,14 @@ pub(crate) async fn serve(listener: TcpListener, tasks: Tasks) {
         let its_tasks = tasks.clone();
         tasks.spawn(async move {
             // A peer that goes away or is too slow is not worth a line.
-            let _ = within(REQUEST_TIMEOUT, converse(stream, its_tasks.shared())).await;
+            let _ = within(REQUEST_TIMEOUT, converse(stream, peer, its_tasks.shared())).await;
             drop(place);
         });
     }
 }
 
-async fn converse(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
-    let (mut exchange, mut received) = (Exchange::default(), Vec::with_capacity(1024));
+async fn converse(mut stream: TcpStream, peer: SocketAddr, shared: &Shared) -> io::Result<()> {
+    let (mut exchange, mut received) = (Exchange::from(peer), Vec::with_capacity(1024));
     while stream.read_buf(&mut received).await? > 0 {
         if let Some(answer) = exchange.take(&received, shared) {
             return stream.write_all(&answer).await;

@@ -4,6 +4,7 @@ use ari_bridge_core::call::{
     Action, Actions, Call, Entry, Input, IoFault, LinkState, Origin, Outcome, Start, StopReason,
 };
 use ari_bridge_core::id::{CallId, IdPrefix, LegId, LinkId, RequestId, ToolId};
+use ari_bridge_core::record::Captured;
 use ari_bridge_core::settings::Transport;
 use ari_bridge_core::time::Instant;
 use futures_lite::FutureExt;
@@ -17,6 +18,7 @@ use crate::clock::utc;
 use crate::mailbox::{Mailbox, Post};
 use crate::media::Bound;
 use crate::record::Recording;
+use crate::recorder::{Tape, Verdict};
 use crate::requests::{Reply, Request};
 use crate::shared::Shared;
 use crate::socket::Target;
@@ -123,7 +125,10 @@ impl Opening {
             media: self.terms.media,
             origin: Origin::new(self.entry, &self.about),
         };
-        let machine = Machine::begin(&self.terms.call, start, &self.shared, Some(self.ids.call));
+        let model = Some(self.terms.call.session.audio_format);
+        let tape = self.shared.recorder.tape(Captured::Call(self.ids), start.utc, model);
+        let verdict = tape.as_ref().map(Tape::verdict);
+        let machine = Machine::begin(&self.terms.call, start, &self.shared, Some(self.ids.call), tape);
         let desk = Desk {
             id: self.ids.call,
             recording: Recording::new(&self.shared, &start),
@@ -131,6 +136,7 @@ impl Opening {
             terms: self.terms,
             switchboard: self.switchboard,
             post: self.post,
+            verdict,
             outcome: None,
         };
         (machine, Inbox::new(self.letters), desk)
@@ -224,6 +230,8 @@ pub struct Desk {
     switchboard: Post<Notice>,
     post: Post<Letter>,
     recording: Recording,
+    /// Of the capture, if there is one.
+    verdict: Option<Verdict>,
     outcome: Option<Outcome>,
 }
 
@@ -290,6 +298,9 @@ impl Desk {
             }
             Action::Finish(outcome) => {
                 self.recording.finish(&outcome);
+                if let Some(verdict) = &self.verdict {
+                    verdict.call(&outcome);
+                }
                 self.outcome = Some(outcome);
             }
         }

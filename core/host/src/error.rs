@@ -20,6 +20,8 @@ pub enum RunError {
     Prompt(PromptFault),
     /// No file can be written in the directory that `CALL_RECORD_DIR` names.
     RecordDir(String, io::Error),
+    /// No file can be written in the folder that `CAPTURE_DIR` names.
+    CaptureDir(String, io::Error),
     /// The address of `ADMIN_BIND` cannot be bound.
     Admin(SocketAddr, io::Error),
     /// The system gives no thread.
@@ -40,6 +42,9 @@ impl fmt::Display for RunError {
             Self::Prompt(fault) => fault.fmt(f),
             Self::RecordDir(path, error) => {
                 write!(f, "CALL_RECORD_DIR: no file can be written in {path}: {error}")
+            }
+            Self::CaptureDir(path, error) => {
+                write!(f, "CAPTURE_DIR: no file can be written in {path}: {error}")
             }
             Self::Admin(address, error) => write!(f, "ADMIN_BIND: cannot listen on {address}: {error}"),
             Self::Threads(error) => write!(f, "the system gives no thread: {error}"),

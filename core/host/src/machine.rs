@@ -4,11 +4,13 @@ use ari_bridge_core::actions::Actions;
 use ari_bridge_core::capture::{self, Log};
 use ari_bridge_core::id::CallId;
 use ari_bridge_core::time::Instant;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::recorder::Tape;
 use crate::shared::Shared;
 
 /// A timer that is later was not only waited for. Timers are fine to a millisecond.
@@ -23,9 +25,18 @@ pub struct Machine<M: capture::Machine> {
     record: Option<Record<M>>,
 }
 
-/// A log, and to whom it goes when the machine is gone, whatever ended it.
+/// The longest piece of a log that goes on a tape, in bytes: room for the longest settings and the longest message.
+const MAX_PIECE_BYTES: usize = 64 * 1024 * 1024;
+
+/// A log, and to whom it goes: piece by piece on a tape, and to who watches when the machine is gone, whatever ended it.
 struct Record<M: capture::Machine> {
     log: Option<Log<M>>,
+    tape: Option<Tape>,
+    /// For who watches: how much, and what there is of it beside the log, if that goes on a tape as well.
+    limit: Option<usize>,
+    kept: Vec<u8>,
+    /// The time of the last step.
+    now: Instant,
     shared: Arc<Shared>,
     call: Option<CallId>,
 }
@@ -37,21 +48,20 @@ impl<M: capture::Machine> std::fmt::Debug for Machine<M> {
 }
 
 impl<M: capture::Machine> Machine<M> {
-    /// Makes it; its first actions are to be taken. A log goes to who watches, under the name of this call.
+    /// Makes it; its first actions are to be taken. Its log goes on this tape, and to who watches, under the name of this
+    /// call.
     pub(crate) fn begin(
         settings: &M::Settings,
         start: M::Start<'_>,
         shared: &Arc<Shared>,
         call: Option<CallId>,
+        tape: Option<Tape>,
     ) -> Self {
         let (mut clock, mut out) = (Clock::start(), Actions::new());
         let now = clock.tick();
         // The log is in its place before the machine is made: what that panics of is to be kept, too.
-        let mut record = shared.log_bytes().map(|limit| Record {
-            log: Some(Log::new(settings, &start, capture::Note::default(), now, limit)),
-            shared: shared.clone(),
-            call,
-        });
+        let mut record = (tape.is_some() || shared.log_bytes().is_some())
+            .then(|| Record::new(settings, &start, now, shared.clone(), call, tape));
         let (machine, next) = match record.as_mut().and_then(|record| record.log.as_mut()) {
             None => M::begin(settings, start, now, &mut out),
             Some(log) => log.make(settings, start, now, &mut out),
@@ -67,6 +77,9 @@ impl<M: capture::Machine> Machine<M> {
             None => self.machine.step(now, input, &mut self.out),
             Some(log) => log.step(&mut self.machine, now, input, &mut self.out),
         };
+        if let Some(record) = &mut self.record {
+            record.hand_over(now);
+        }
     }
 
     /// The actions of the last step and its time. They are lent out until they come back with
@@ -106,10 +119,69 @@ impl<M: capture::Machine> Machine<M> {
     }
 }
 
+impl<M: capture::Machine> Record<M> {
+    fn new(
+        settings: &M::Settings,
+        start: &M::Start<'_>,
+        now: Instant,
+        shared: Arc<Shared>,
+        call: Option<CallId>,
+        tape: Option<Tape>,
+    ) -> Self {
+        let limit = shared.log_bytes();
+        let most = if tape.is_some() { MAX_PIECE_BYTES } else { limit.unwrap_or_default() };
+        let mut log = Log::new(settings, start, capture::Note::default(), now, most);
+        let mut record = Self { log: None, tape, limit, kept: Vec::new(), now, shared, call };
+        if let Some(tape) = &mut record.tape {
+            let head = log.take();
+            keep(&mut record.limit, &mut record.kept, &head);
+            tape.begin(head);
+        }
+        record.log = Some(log);
+        record
+    }
+
+    /// Hands over what was written, if it is time for that. It does not wait.
+    fn hand_over(&mut self, now: Instant) {
+        self.now = now;
+        let (Some(log), Some(tape)) = (&mut self.log, &mut self.tape) else { return };
+        if tape.wants(log.bytes().len(), now) {
+            let piece = log.take();
+            keep(&mut self.limit, &mut self.kept, &piece);
+            tape.piece(now, piece);
+            if tape.is_lost() && self.limit.is_none() {
+                (self.log, self.tape) = (None, None);
+            }
+        }
+    }
+
+    /// Writes the end.
+    fn finish(&mut self, log: Log<M>) {
+        let is_cut = log.is_cut();
+        let piece = log.finish();
+        keep(&mut self.limit, &mut self.kept, &piece);
+        if let Some(tape) = self.tape.take() {
+            tape.end(self.now, piece, is_cut);
+        }
+        if self.limit.is_some() {
+            self.shared.keep_log(self.call, mem::take(&mut self.kept));
+        }
+    }
+}
+
+/// Keeps a piece for who watches. Behind one that is too much nothing is kept: what there is is still a capture up to there.
+fn keep(limit: &mut Option<usize>, kept: &mut Vec<u8>, piece: &[u8]) {
+    match limit {
+        Some(limit) if kept.len().saturating_add(piece.len()) <= *limit => kept.extend_from_slice(piece),
+        Some(limit) => *limit = kept.len(),
+        None => {}
+    }
+}
+
 impl<M: capture::Machine> Drop for Record<M> {
     fn drop(&mut self) {
         if let Some(log) = self.log.take() {
-            let keep = AssertUnwindSafe(|| self.shared.keep_log(self.call, log.finish()));
+            let keep = AssertUnwindSafe(|| self.finish(log));
             // Who takes the log may panic, and a panic may be what brought us here: a second one would end the process.
             if catch_unwind(keep).is_err() {
                 tracing::error!("the log of a machine was lost: who was to take it panicked");

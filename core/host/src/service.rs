@@ -135,16 +135,25 @@ impl Launch {
     ) -> Result<Service, RunError> {
         let Self { shared, admin: (_, admin), supervisor, .. } = self;
         let (post, notices) = mailbox();
-        let machine = switchboard::begin(&shared);
-        let desk = Desk::new(shared.clone(), post.clone(), supervisor.clone());
-        let ending = shared.clone();
+        let (machine, verdict) = switchboard::begin(&shared);
+        let desk = Desk::new(shared.clone(), post.clone(), supervisor.clone(), verdict);
+        let ending = Ending(shared.clone());
         let main = move || {
+            let _ending = ending;
             main(machine, notices, desk);
-            ending.close();
         };
         let thread = std::thread::Builder::new().name("ari-bridge".to_owned()).spawn(main);
         let thread = thread.map_err(RunError::Threads)?;
         Ok(Service { post, shared, admin, supervisor, thread })
+    }
+}
+
+/// Writes what waits when the service has ended, by a panic as well.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

@@ -1,6 +1,6 @@
 //! What all calls of a process have in common.
 
-use ari_bridge_core::admin::{self, Health};
+use ari_bridge_core::admin::{self, Asker, Health};
 use ari_bridge_core::call::{Actions, IoFault, Record};
 use ari_bridge_core::config::Config;
 use ari_bridge_core::id::CallId;
@@ -16,6 +16,7 @@ use crate::error::RunError;
 use crate::lock;
 use crate::media::{Bound, Ports};
 use crate::record::Records;
+use crate::recorder::Recorder;
 use crate::requests::Requests;
 use crate::runtime::{Options, offer};
 use crate::socket::Target;
@@ -38,6 +39,7 @@ pub struct Shared {
     tls: Arc<ClientConfig>,
     /// None if `CALL_RECORD_DIR` is not set.
     pub(crate) records: Option<Records>,
+    pub(crate) recorder: Recorder,
     metrics: Metrics,
     health: Mutex<Health>,
     ports: Ports,
@@ -53,7 +55,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Reads the CA file and the prompts, starts the threads for requests and records, and opens nothing yet.
+    /// Reads the CA file and the prompts, starts the threads for requests, records and captures, and opens nothing yet.
     pub(crate) fn new(mut config: Config, options: Options) -> Result<Self, RunError> {
         let private_ca = read_ca(&config)?;
         load_prompts(&mut config)?;
@@ -67,12 +69,14 @@ impl Shared {
         };
         let metrics = Metrics::new();
         let records = Records::start(&config.record, metrics.count_lost_records())?;
+        let recorder = Recorder::start(&config.capture, metrics.captures())?;
         Ok(Self {
             requests,
             terms: Mutex::new(Arc::new(Terms::new(&config, tls.clone()))),
             events: Mutex::new(Arc::new(events_target(&config, trusted))),
             tls,
             records,
+            recorder,
             metrics,
             health: Mutex::default(),
             ports: Ports::new(&config.rtp),
@@ -88,7 +92,8 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// If a prompt cannot be read or used; the old settings then stay in force as a whole.
+    /// If a prompt cannot be read or used, or nothing be written where captures are wanted; the old settings then stay in
+    /// force as a whole.
     pub(crate) fn reload(&self, mut config: Config) -> Result<SwitchboardSettings, RunError> {
         load_prompts(&mut config)?;
         offer(&self.functions, &mut config);
@@ -96,6 +101,7 @@ impl Shared {
         if !kept.is_empty() {
             tracing::warn!("not changed, because it takes a restart: {}", kept.join(", "));
         }
+        self.recorder.set(&config.capture)?;
         let authorization = config.ari.authorization();
         let terms = Arc::new(Terms::new(&config, self.tls.clone()));
         *lock(&self.terms) = terms;
@@ -176,8 +182,9 @@ impl Shared {
         }
     }
 
-    /// Writes the records that wait, and takes no more.
+    /// Writes the records and the captures that wait, and takes no more.
     pub(crate) fn close(&self) {
+        self.recorder.close();
         if let Some(records) = &self.records {
             records.close();
         }
@@ -194,8 +201,9 @@ impl Shared {
     }
 
     /// Answers a request to the admin listener.
-    pub(crate) fn respond(&self, method: &str, path: &str) -> Vec<u8> {
-        admin::respond(method, path, &lock(&self.health), &self.metrics).encode(method)
+    pub(crate) fn respond(&self, method: &str, path: &str, asker: Asker) -> Vec<u8> {
+        let capture = |ask| self.recorder.ask(ask);
+        admin::respond(method, path, asker, &lock(&self.health), &self.metrics, capture).encode(method)
     }
 }
 

@@ -3,6 +3,7 @@
 use ari_bridge_core::call::{LinkState, News, Outcome};
 use ari_bridge_core::capture::SwitchboardStart;
 use ari_bridge_core::id::{CallId, InstanceNonce, RequestId};
+use ari_bridge_core::record::Captured;
 use ari_bridge_core::settings::SwitchboardSettings;
 use ari_bridge_core::switchboard::{Action, Actions, Input, Switchboard};
 use ari_bridge_core::time::Instant;
@@ -15,6 +16,7 @@ use crate::call::{Letter, Opening};
 use crate::clock::utc;
 use crate::mailbox::{Post, mailbox};
 use crate::notify::{Pulse, Supervisor};
+use crate::recorder::{Tape, Verdict};
 use crate::requests::{Reply, Request};
 use crate::shared::Shared;
 use crate::socket::Target;
@@ -62,12 +64,14 @@ impl Notice {
 /// The switchboard's machine.
 pub type Machine = crate::machine::Machine<Switchboard>;
 
-/// Makes it, with a name for this run of the bridge.
-pub(crate) fn begin(shared: &Arc<Shared>) -> Machine {
+/// Makes it, with a name for this run of the bridge, and what is to learn how it ends.
+pub(crate) fn begin(shared: &Arc<Shared>) -> (Machine, Option<Verdict>) {
     let nonce = InstanceNonce::new((random() >> 32) as u32);
     tracing::info!("this run names what it makes on Asterisk {nonce}-…");
     let start = SwitchboardStart { nonce, seed: random(), utc: utc() };
-    Machine::begin(&shared.fixed.switchboard, start, shared, None)
+    let tape = shared.recorder.tape(Captured::Switchboard(nonce), start.utc, None);
+    let verdict = tape.as_ref().map(Tape::verdict);
+    (Machine::begin(&shared.fixed.switchboard, start, shared, None, tape), verdict)
 }
 
 /// What is left of an action for who has sockets and tasks.
@@ -93,14 +97,21 @@ pub struct Desk {
     drain: Duration,
     pulse: Option<Pulse>,
     calls: BTreeMap<CallId, Post<Letter>>,
+    /// Of the capture, if there is one.
+    verdict: Option<Verdict>,
     is_finished: bool,
 }
 
 impl Desk {
-    pub(crate) fn new(shared: Arc<Shared>, post: Post<Notice>, supervisor: Option<Arc<Supervisor>>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        post: Post<Notice>,
+        supervisor: Option<Arc<Supervisor>>,
+        verdict: Option<Verdict>,
+    ) -> Self {
         let drain = shared.fixed.switchboard.drain;
         let pulse = supervisor.map(Pulse::new);
-        Self { shared, post, drain, pulse, calls: BTreeMap::new(), is_finished: false }
+        Self { shared, post, drain, pulse, calls: BTreeMap::new(), verdict, is_finished: false }
     }
 
     /// Whether the switchboard is drained.
@@ -192,7 +203,12 @@ impl Desk {
                 }
             }
             Action::Observe(observation) => self.shared.observe(None, &observation),
-            Action::Finish => self.is_finished = true,
+            Action::Finish => {
+                self.is_finished = true;
+                if let Some(verdict) = &self.verdict {
+                    verdict.drained();
+                }
+            }
         }
         None
     }
