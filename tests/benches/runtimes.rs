@@ -4,7 +4,8 @@
 //! another. All callers talk all the time, and the agent says everything back: more than people do. Machines are shared
 //! and noisy, so runs of the two take turns and the medians are compared.
 //!
-//! `-- --calls 80 --seconds 10 --rounds 5 --threads 1` says how many, how long, how often, and on how many threads.
+//! `-- --calls 80 --seconds 10 --rounds 5 --threads 1` says how many, how long, how often, and on how many threads;
+//! `--capture all` (or `blackbox`) has them captured meanwhile.
 
 use ari_bridge_core::call;
 use ari_bridge_core::capture::{Capture, open};
@@ -42,13 +43,18 @@ struct Plan {
     rounds: usize,
     /// 0 means as many as there are cores.
     threads: u64,
+    /// `CAPTURE`.
+    capture: &'static str,
 }
 
 impl Plan {
     fn from_arguments() -> Self {
-        let mut plan = Self { calls: 80, seconds: 10, rounds: 5, threads: 0 };
+        let mut plan = Self { calls: 80, seconds: 10, rounds: 5, threads: 0, capture: "off" };
         let arguments: Vec<String> = std::env::args().collect();
         for pair in arguments.windows(2) {
+            if pair[0] == "--capture" {
+                plan.capture = if pair[1] == "all" { "all" } else { "blackbox" };
+            }
             let Ok(number) = pair[1].parse() else { continue };
             match pair[0].as_str() {
                 "--calls" => plan.calls = number,
@@ -101,6 +107,7 @@ impl Bridge {
             .stderr(Stdio::null())
             .stdout(Stdio::null());
         program.envs(variables(ari_url, realtime_url, admin));
+        program.env("CAPTURE", plan.capture).env("CAPTURE_DIR", capture_dir());
         if plan.threads > 0 {
             program.env("WORKER_THREADS", plan.threads.to_string());
         }
@@ -113,11 +120,18 @@ impl Bridge {
 
     /// Seconds of CPU so far, of all threads.
     fn cpu(&self) -> f64 {
-        let stat = self.proc("stat");
-        // What is in brackets may hold anything; the fields are counted behind it.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks = |n: usize| fields[n].parse::<f64>().unwrap();
-        (ticks(11) + ticks(12)) / TICKS_PER_SECOND
+        seconds(&self.proc("stat"))
+    }
+
+    /// Seconds of CPU so far, of the threads of captures.
+    fn cpu_of_captures(&self) -> f64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
+        let of = |path: std::path::PathBuf| {
+            let stat = fs::read_to_string(path.join("stat")).unwrap_or_default();
+            let is_one = stat.contains("(ari-bridge-cap)") || stat.contains("(ari-bridge-box)");
+            if is_one { seconds(&stat) } else { 0.0 }
+        };
+        tasks.map(|task| of(task.unwrap().path())).sum()
     }
 
     /// How often its threads gave up the processor by themselves so far.
@@ -130,6 +144,18 @@ impl Bridge {
         };
         tasks.map(|task| of(task.unwrap().path())).sum()
     }
+}
+
+/// The seconds of CPU in a `stat` of /proc.
+fn seconds(stat: &str) -> f64 {
+    // What is in brackets may hold anything; the fields are counted behind it.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks = |n: usize| fields[n].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / TICKS_PER_SECOND
+}
+
+fn capture_dir() -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("ari-bridge-bench-captures-{}", std::process::id()))
 }
 
 fn metric(admin: &str, name: &str) -> Option<f64> {
@@ -153,6 +179,8 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 struct Run {
     /// Milliseconds of CPU for a second of a call.
     cpu: f64,
+    /// How many of them for writing captures.
+    captures: f64,
     /// Context switches for a second of a call.
     switches: f64,
     /// Of all frames to callers, those that came a slot late or more, in millionths.
@@ -180,13 +208,17 @@ fn run(runtime: &Runtime, plan: Plan) -> Run {
     // Until everybody is in the middle of it.
     std::thread::sleep(Duration::from_secs(2));
     let (begun, cpu, switches) = (Instant::now(), bridge.cpu(), bridge.switches());
+    let captures = bridge.cpu_of_captures();
     std::thread::sleep(Duration::from_secs(plan.seconds));
     let call_seconds = begun.elapsed().as_secs_f64() * plan.calls as f64;
     let (cpu, switches) = (bridge.cpu() - cpu, bridge.switches() - switches);
+    let captures = bridge.cpu_of_captures() - captures;
+    drop(fs::remove_dir_all(capture_dir()));
     let late = metric(&admin, "ari_bridge_playout_late_slots_total").unwrap_or(0.0);
     assert_eq!(metric(&admin, "ari_bridge_active_calls"), Some(plan.calls as f64));
     Run {
         cpu: cpu * 1000.0 / call_seconds,
+        captures: captures * 1000.0 / call_seconds,
         switches: switches / call_seconds,
         late: late * 1e6 / (call_seconds * 50.0),
     }
@@ -288,12 +320,12 @@ fn main() -> ExitCode {
     }
     let medians = runs.map(|runs| {
         let of = |value: fn(&Run) -> f64| median(runs.iter().map(value).collect());
-        (of(|run| run.cpu), of(|run| run.switches), of(|run| run.late))
+        (of(|run| run.cpu), of(|run| run.captures), of(|run| run.switches), of(|run| run.late))
     });
     let least = medians.iter().map(|(cpu, ..)| *cpu).fold(f64::INFINITY, f64::min);
-    for (runtime, (cpu, switches, late)) in RUNTIMES.iter().zip(medians) {
+    for (runtime, (cpu, captures, switches, late)) in RUNTIMES.iter().zip(medians) {
         println!(
-            "  {:<18} {cpu:6.2} ms of CPU ({:.2}), {switches:6.1} context switches; {late:.0} of a million frames late",
+            "  {:<18} {cpu:6.2} ms of CPU ({:.2}), {captures:.3} of them to write captures, {switches:6.1} context switches; {late:.0} of a million frames late",
             runtime.program,
             cpu / least
         );

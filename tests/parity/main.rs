@@ -16,6 +16,7 @@
 mod around;
 mod asterisk;
 mod calls;
+mod captures;
 mod harness;
 mod line;
 mod logs;
@@ -55,6 +56,7 @@ const CHAPTERS: [(&str, &[(&str, Story)]); 8] = [
     ("around", around::STORIES),
     ("asterisk", asterisk::STORIES),
     ("calls", calls::STORIES),
+    ("captures", captures::STORIES),
     ("process", process::STORIES),
     ("records", records::STORIES),
     ("stops", stops::STORIES),

@@ -26,7 +26,7 @@ impl fmt::Debug for Trace {
 }
 
 /// The metrics whose values depend on the moment: of these the names are compared, of all others the values too.
-const TIMED: [&str; 15] = [
+const TIMED: [&str; 16] = [
     "ari_bridge_rtp_",
     "ari_bridge_call_duration_seconds",
     "ari_bridge_openai_latency_seconds",
@@ -40,6 +40,7 @@ const TIMED: [&str; 15] = [
     "ari_bridge_sessions_renewed",
     "ari_bridge_prompts",
     "ari_bridge_dead_air",
+    "ari_bridge_capture",
     "ari_bridge_tasks",
     "ari_bridge_orphans",
 ];
