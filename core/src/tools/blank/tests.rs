@@ -70,7 +70,7 @@ fn the_agent_s_voice_is_as_long_and_silent_and_its_words_stay() {
         [(ModelFormat::Pcm24, 0), (ModelFormat::Pcmu, PCMU_SILENCE), (ModelFormat::Pcma, PCMA_SILENCE)]
     {
         for len in [0, 1, 2, 3, 4, 100] {
-            let audio: Vec<u8> = (0..len).map(|n: u8| n.wrapping_mul(37) + 11).collect();
+            let audio: Vec<u8> = (0..len).map(|n: u8| n.wrapping_mul(37).wrapping_add(11)).collect();
             for base64 in [STANDARD.encode(&audio), STANDARD_NO_PAD.encode(&audio)] {
                 let words = r#"{"type":"response.output_audio_transcript.delta","delta":"AbCd"}"#;
                 let before = format!(r#"{{ "delta" : "{base64}","type":"response.output_audio.delta"}}"#);
