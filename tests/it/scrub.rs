@@ -10,10 +10,10 @@ use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::settings::{
     BargeIn, CallSettings, Function, Keys, MediaPlan, SessionSettings, Tool, Transcription, Transfer,
 };
-use ari_bridge_core::sim::realtime::{Agent, Answer, FunctionCall, Prompt, Speech, two_tones};
+use ari_bridge_core::sim::realtime::{Agent, Answer, FunctionCall, Prompt, Script, Speech, two_tones};
 use ari_bridge_core::time::Duration;
 use ari_bridge_core::tools::blank::{blank_audio, renew};
-use ari_bridge_core::tools::scrub::{is_scrubbed, scrub};
+use ari_bridge_core::tools::scrub::{ScrubFault, is_scrubbed, scrub};
 use ari_bridge_tests::scene::{Performance, Scene, Stage};
 use ari_bridge_tests::speech::utterance;
 use ari_bridge_tests::taped::Shelf;
@@ -267,4 +267,51 @@ fn where_the_caller_s_loudness_decides_a_blanked_call_is_told_to_be_another_and_
     let (silent, changed) = blanked(&capture);
     assert!(changed.is_some(), "a silent caller does not interrupt a guarded agent");
     assert!(replay(&silent[..]).expect("a good capture").difference.is_none(), "it replays all the same");
+}
+
+/// A call whose model sends the caller to the second of these places, or hangs up.
+fn parting(places: [&str; 2], call: FunctionCall) -> Vec<u8> {
+    let place = |name: &str, extension: &str| Transfer {
+        name: name.into(),
+        context: "internal".into(),
+        extension: extension.into(),
+        priority: 1,
+    };
+    let mut stage = stage(MediaFormat::Ulaw, ModelFormat::Pcm24);
+    stage.call.transfers = vec![place(places[0], "1001"), place(places[1], "1002")];
+    let shelf = Shelf::default();
+    let calls = Answer::Calls { speech: None, calls: vec![call] };
+    stage.agent = Some(Box::new(Script::new([Answer::Speech(Desk::says("Hello.")), calls])));
+    let mut scene = answered(Stage { shelf: Some(shelf.clone()), ..stage }, &utterance(1, 1.0));
+    scene.run_for(4 * SECOND);
+    scene.speak(1);
+    scene.run_until("the call is over", 10 * SECOND, |scene: &Scene| scene.calls() == 0);
+    drop(scene);
+    let is_of_a_call = |capture: &Vec<u8>| matches!(open(capture), Ok(Capture::Call(..)));
+    shelf.take().into_iter().find(is_of_a_call).expect("the call is over")
+}
+
+fn transfer_to(place: &str) -> FunctionCall {
+    FunctionCall { name: "transfer".into(), arguments: json!({ "destination": place }).to_string() }
+}
+
+#[test]
+fn a_caller_who_is_sent_on_or_away_goes_the_same_way_in_the_scrubbed_call() {
+    let hang_up = FunctionCall { name: "hang_up".into(), arguments: "{}".into() };
+    for call in [transfer_to("billing"), hang_up] {
+        let capture = parting(["sales", "billing"], call);
+        let once = scrubbed(&capture);
+        let [was, is] = [&capture, &once].map(|capture| replay(&capture[..]).expect("a good capture"));
+        assert_eq!(was.outcome, is.outcome);
+        assert!(!String::from_utf8_lossy(&once).contains("1002"));
+    }
+}
+
+#[test]
+fn where_two_places_would_have_one_name_nothing_is_scrubbed() {
+    let call = parting(["Anna Meier", "Jens Maier"], transfer_to("Jens Maier"));
+    let fault = scrub(&call[..], Vec::new()).expect_err("another place");
+    let ScrubFault::Changed { was, is, .. } = &fault else { panic!("{fault}") };
+    assert!(was.contains("extension=1002") && is.contains("/continue?"), "{fault}");
+    assert!(!is_scrubbed(&call[..]).expect("a good capture"));
 }

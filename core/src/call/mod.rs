@@ -24,6 +24,7 @@ mod turns;
 mod voice;
 
 pub use io::*;
+pub(crate) use tools::{HANG_UP, TRANSFER};
 
 use crate::ari::{Event, EventKind};
 use crate::id::LegId;

@@ -35,8 +35,8 @@ const MAX_TAKEN_AT_ONCE: usize = 2;
 /// How many calls are remembered, so that none is taken twice.
 const MAX_TAKEN: usize = 64;
 
-const HANG_UP: &str = "hang_up";
-const TRANSFER: &str = "transfer";
+pub(crate) const HANG_UP: &str = "hang_up";
+pub(crate) const TRANSFER: &str = "transfer";
 
 /// How the caller leaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,7 +5,7 @@
 
 use super::json::{self, Exchange, Kind, Place};
 use super::rules;
-use super::text::{fill, fill_address};
+use super::text::{fill, fill_address, fill_value};
 use crate::actions::{Actions, Span};
 use crate::call::{self, Record};
 use crate::observe::Observation;
@@ -144,27 +144,28 @@ fn shape(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A path with its query. What is not a word is percent-encoded, and filler is another word.
+/// A path with its query. Ids and words of the protocol are the same; the operator's own words, and addresses, are filler.
 fn is_path_alike(was: &[u8], is: &[u8]) -> bool {
-    let parts = |path: &'_ [u8]| -> Vec<Vec<u8>> {
-        path.split(|byte| matches!(byte, b'/' | b'?' | b'&' | b'=' | b',')).map(<[u8]>::to_vec).collect()
-    };
-    let (old, new) = (parts(was), parts(is));
-    // Behind these come the operator's own words, and addresses.
-    let is_free = |name: Option<&Vec<u8>>| {
-        name.is_some_and(|name| {
-            matches!(&name[..], b"external_host" | b"context" | b"extension" | b"app" | b"name")
-        })
-    };
-    let mut before = None;
-    old.len() == new.len()
-        && old.iter().zip(&new).all(|(was, is)| {
-            let name = before.replace(was);
-            let may_differ =
-                is_free(name) || was.contains(&b'%') || name.is_some_and(|name| name == b"applications");
-            // An address of IPv6 may have a letter where another one has a digit.
-            let is_host = name.is_some_and(|name| name == b"external_host") && was.len() == is.len();
-            was == is || is_host || may_differ && path_shape(was) == path_shape(is)
+    let is_mark = |byte: &u8| matches!(byte, b'/' | b'?' | b'&' | b'=' | b',');
+    let mut before: &[u8] = b"";
+    was.split(is_mark).count() == is.split(is_mark).count()
+        && was.split(is_mark).zip(is.split(is_mark)).all(|(was, is)| {
+            let name = core::mem::replace(&mut before, was);
+            was == is
+                || match name {
+                    // An address of IPv6 may have a letter where another one has a digit.
+                    b"external_host" => was.len() == is.len(),
+                    // Two numbers of the operator's are not one another.
+                    b"extension" if !was.contains(&b'%') => {
+                        let mut filler = Vec::with_capacity(was.len());
+                        fill_value(was, &mut filler);
+                        filler == is
+                    }
+                    b"extension" | b"context" | b"app" | b"name" | b"applications" => {
+                        path_shape(was) == path_shape(is)
+                    }
+                    _ => was.contains(&b'%') && path_shape(was) == path_shape(is),
+                }
         })
 }
 
@@ -215,5 +216,91 @@ impl Exchange for Shape {
             }
         };
         if stays { out.extend_from_slice(text) } else { fill(text, out) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{LegId, LinkId, RequestId};
+    use crate::time::Duration;
+
+    /// Whether two calls that do this have done the same.
+    fn are_alike(was: impl Fn(&mut call::Actions), is: impl Fn(&mut call::Actions)) -> bool {
+        let (mut old, mut new) = (call::Actions::new(), call::Actions::new());
+        was(&mut old);
+        is(&mut new);
+        let [was, is] = [&old, &new].map(|out| out.iter().next().unwrap());
+        is_call_alike((&was, &old), (&is, &new))
+    }
+
+    fn request(path: &str) -> impl Fn(&mut call::Actions) {
+        move |out| {
+            let (path, body) = (out.put(path.as_bytes()), out.put(b""));
+            let (id, method) = (RequestId(1), call::Method::Post);
+            out.push(call::Action::Ari { id, method, path, body, timeout: Duration::from_secs(1) });
+        }
+    }
+
+    fn message(text: &str) -> impl Fn(&mut call::Actions) {
+        move |out| {
+            let bytes = out.put(text.as_bytes());
+            out.push(call::Action::SendRealtime { link: LinkId(1), bytes });
+        }
+    }
+
+    #[test]
+    fn a_request_to_another_channel_or_place_is_another() {
+        let place = "/channels/1.1/continue?context=in%20side&extension=4711&priority=1";
+        let mut number = Vec::new();
+        fill_value(b"4711", &mut number);
+        let number = String::from_utf8(number).unwrap();
+        let scrubbed = place.replace("in%20side", "xx%20xxxx").replace("4711", &number);
+        assert!(are_alike(request(place), request(&scrubbed)));
+        for (from, to) in
+            [("1.1", "1.2"), (&*number, "5500"), ("priority=1", "priority=2"), ("continue", "answer")]
+        {
+            assert!(!are_alike(request(place), request(&scrubbed.replace(from, to))), "{to}");
+        }
+        let media = |host| {
+            format!("/channels/externalMedia?app=voice-agent&external_host={host}%3A30000&format=g722")
+        };
+        assert!(are_alike(request(&media("10.1.2.3")), request(&media("10.0.2.9"))));
+        assert!(!are_alike(request(&media("10.1.2.3")), request(&media("10.0.2.99"))));
+    }
+
+    #[test]
+    fn a_message_with_another_id_number_or_field_is_another() {
+        let was = r#"{"type":"conversation.item.truncate","item_id":"item_1","audio_end_ms":120,"text":"Ja, Anna."}"#;
+        let is = was.replace("Ja, Anna.", "Xx, Xxxx.");
+        assert!(are_alike(message(was), message(&is)));
+        for (from, to) in [
+            ("item_1", "item_2"),
+            ("120", "130"),
+            ("text", "note"),
+            ("Xxxx.", "Xxxxx."),
+            ("truncate", "xxxxxxxx"),
+        ] {
+            assert!(!are_alike(message(was), message(&is.replace(from, to))), "{to}");
+        }
+        let append = |audio| format!(r#"{{"type":"input_audio_buffer.append","audio":"{audio}"}}"#);
+        assert!(are_alike(message(&append("AAAA")), message(&append("BBBB"))));
+        assert!(!are_alike(message(&append("AAAA")), message(&append("BBBBBBBB"))));
+    }
+
+    #[test]
+    fn a_packet_with_another_header_receiver_or_length_is_another() {
+        let packet = |to: &'static str, bytes: &'static [u8]| {
+            move |out: &mut call::Actions| {
+                let bytes = out.put(bytes);
+                out.push(call::Action::SendMedia { leg: LegId(1), to: to.parse().unwrap(), bytes });
+            }
+        };
+        let was = packet("127.0.0.1:4000", b"twelve bytes, and audio");
+        assert!(are_alike(&was, packet("127.0.0.1:4000", b"twelve bytes, and AUDIO")));
+        assert!(!are_alike(&was, packet("127.0.0.1:4001", b"twelve bytes, and audio")));
+        assert!(!are_alike(&was, packet("127.0.0.1:4000", b"Twelve bytes, and audio")));
+        assert!(!are_alike(&was, packet("127.0.0.1:4000", b"twelve bytes, and audio.")));
+        assert!(!are_alike(&was, request("/bridges")));
     }
 }

@@ -6,6 +6,7 @@
 use super::json::{Exchange, Kind, Place};
 use super::text::{fill, fill_number, fill_value};
 use super::voice::AgentVoice;
+use crate::call::{HANG_UP, TRANSFER};
 use crate::switchboard::WITHHELD;
 use std::collections::BTreeSet;
 
@@ -16,13 +17,14 @@ const MAX_NAME_BYTES: usize = 128;
 const MAX_DIGITS_IN_NAME: usize = 4;
 
 /// Names of the operator's own by which machines steer, with the numbers that tools may be called with. Of all the words
-/// in a message only these may stay.
+/// in a message only these may stay, and the names of the functions that every call has.
 #[derive(Debug, Default)]
 pub(super) struct Known(BTreeSet<Vec<u8>>);
 
 impl Known {
     fn has(&self, name: &[u8]) -> bool {
-        self.0.contains(name)
+        let is_own = [HANG_UP, TRANSFER].iter().any(|own| own.as_bytes() == name);
+        is_own || self.0.contains(name)
     }
 }
 

@@ -148,7 +148,7 @@ impl Subject for Switchboard {
         Ok((scrubber.settings(settings)?, scrubber))
     }
 
-    fn scrub_start<'a>(start: SwitchboardStart, _: &mut Scrubber, _: &'a mut Scratch) -> SwitchboardStart {
+    fn scrub_start(start: SwitchboardStart, _: &mut Scrubber, _: &mut Scratch) -> SwitchboardStart {
         start
     }
 
