@@ -297,10 +297,10 @@ mod tests {
             }
         };
         let was = packet("127.0.0.1:4000", b"twelve bytes, and audio");
-        assert!(are_alike(&was, packet("127.0.0.1:4000", b"twelve bytes, and AUDIO")));
-        assert!(!are_alike(&was, packet("127.0.0.1:4001", b"twelve bytes, and audio")));
-        assert!(!are_alike(&was, packet("127.0.0.1:4000", b"Twelve bytes, and audio")));
-        assert!(!are_alike(&was, packet("127.0.0.1:4000", b"twelve bytes, and audio.")));
-        assert!(!are_alike(&was, request("/bridges")));
+        assert!(are_alike(was, packet("127.0.0.1:4000", b"twelve bytes, and AUDIO")));
+        assert!(!are_alike(was, packet("127.0.0.1:4001", b"twelve bytes, and audio")));
+        assert!(!are_alike(was, packet("127.0.0.1:4000", b"Twelve bytes, and audio")));
+        assert!(!are_alike(was, packet("127.0.0.1:4000", b"twelve bytes, and audio.")));
+        assert!(!are_alike(was, request("/bridges")));
     }
 }
