@@ -65,7 +65,8 @@ impl Folder {
     fn until(&self, ending: &str) -> std::path::PathBuf {
         let give_up = Instant::now() + PATIENCE;
         loop {
-            let mut entries = fs::read_dir(&self.path).into_iter().flatten().map(|entry| entry.unwrap().path());
+            let mut entries =
+                fs::read_dir(&self.path).into_iter().flatten().map(|entry| entry.unwrap().path());
             if let Some(path) = entries.find(|path| path.to_str().unwrap().ends_with(ending)) {
                 return path;
             }

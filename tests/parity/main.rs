@@ -51,7 +51,7 @@ macro_rules! stories {
 pub(crate) use stories;
 
 /// In this order they begin: first those that take long.
-const CHAPTERS: [(&str, &[(&str, Story)]); 8] = [
+const CHAPTERS: [(&str, &[(&str, Story)]); 9] = [
     ("sessions", sessions::STORIES),
     ("around", around::STORIES),
     ("asterisk", asterisk::STORIES),

@@ -13,13 +13,30 @@ Runs the tests that need other people's programs; with words only those whose na
 TEXT
 }
 
-if [ "${1:-}" = --help ]; then
-    usage
-    exit 0
+say() { printf 'run: %s\n' "$*" >&2; }
+
+install=no
+case ${1:-} in
+    --install) install=yes; shift ;;
+    --help | -h) usage; exit 0 ;;
+    -*) usage >&2; exit 2 ;;
+esac
+
+missing=
+command -v tshark >/dev/null || missing="$missing tshark"
+command -v ffmpeg >/dev/null || missing="$missing ffmpeg"
+# Without a font a browser draws no text.
+command -v chromium >/dev/null || missing="$missing chromium fonts-dejavu-core"
+if [ -n "$missing" ]; then
+    if [ "$install" = no ]; then
+        say "missing Debian packages:$missing (--install installs them)"
+        exit 1
+    fi
+    apt-get update -qq
+    # Without quotes: a list of words.
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing
 fi
-if [ "${1:-}" = --install ]; then
-    shift
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends tshark ffmpeg chromium fonts-dejavu-core
-fi
-cd "$(dirname "$0")/.."
-ARI_BRIDGE_TOOLS=1 exec cargo test -p ari-bridge-tests --test tools -- --nocapture "$@"
+
+cd "$(dirname "$0")/../.."
+ARI_BRIDGE_TOOLS=1 exec cargo test --locked --package ari-bridge-tests --test tools -- --nocapture "$@"
