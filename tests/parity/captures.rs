@@ -120,7 +120,7 @@ fn all_calls_and_the_switchboard_are_in_files_that_replay_equal(on: &'static Run
     let old = |name: &str| Path::new(&folder.path).join(name);
     // One that is too old, and one that a dead process has left.
     fs::write(old("20200101T000000Z-arib00000007-1.capture"), "old").unwrap();
-    fs::write(old("29990101T000000Z-arib00000007-9.capture.part"), "left").unwrap();
+    fs::write(old("20500101T000000Z-arib00000007-9.capture.part"), "left").unwrap();
     let mut line = Line::with(on, Setting::set(&folder.settings("all")));
     fs::remove_file(folder.until("Z-arib00000007-9.capture")).unwrap();
     talks(&mut line, CALLER);

@@ -43,7 +43,9 @@ fn ends(tape: Tape, why: EndReason) {
 fn counts(metrics: &Metrics) -> Vec<String> {
     let text = metrics.encode();
     let ours = text.lines().filter(|line| line.starts_with("ari_bridge_capture") && !line.contains("_bytes"));
-    ours.filter(|line| !line.ends_with(" 0")).map(|line| line["ari_bridge_captures_".len()..].to_owned()).collect()
+    ours.filter(|line| !line.ends_with(" 0"))
+        .map(|line| line["ari_bridge_captures_".len()..].to_owned())
+        .collect()
 }
 
 fn read(path: PathBuf) -> Vec<u8> {
