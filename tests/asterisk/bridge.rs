@@ -86,6 +86,7 @@ impl Bridge {
             command.env("RTP_PORT_START", RTP_PORTS.0.to_string());
             command.env("RTP_PORT_END", RTP_PORTS.1.to_string());
             command.env("ADMIN_BIND", format!("127.0.0.1:{admin}"));
+            command.env("CAPTURE", "all").env("CAPTURE_DIR", &*world.captures.borrow());
             command.envs(variables.iter().copied());
         })?;
         let mut bridge = Self { process, log, admin };
@@ -190,7 +191,7 @@ pub(crate) fn extension(number: u16) -> String {
 
 /// `ARI_BRIDGE_BIN`, if it is set and not empty, or the program that lies beside this test's: `ARI_BRIDGE_PROGRAM`, or
 /// `ari-bridge`.
-fn binary() -> Outcome<PathBuf> {
+pub(crate) fn binary() -> Outcome<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let program = set("ARI_BRIDGE_PROGRAM").unwrap_or_else(|| "ari-bridge".into());
     let built = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join(program));

@@ -4,6 +4,9 @@
 //! root, SIPp, ffmpeg and what `provision.sh` makes: a missing tool is a failure. `run.sh` does all of that.
 //! `ARI_BRIDGE_ASTERISK_ONLY=echo,local` runs the scenarios whose names contain one of these words.
 //!
+//! Each call is captured, and when a scenario is over the bridge replays what it has captured: it must do the same again.
+//! `ARI_BRIDGE_KEEP_CAPTURES=DIR` keeps a scrubbed capture of each scenario there, as tests/captures has them.
+//!
 //! Nothing is measured inside the bridge. A caller's voice is encoded by ffmpeg, sent as RTP by the harness,
 //! and what comes back to the caller's port is decoded by ffmpeg and held against what was said.
 
@@ -11,6 +14,7 @@ mod admission;
 mod barge_in;
 mod bridge;
 mod call;
+mod captures;
 mod codec;
 mod crash;
 mod drain;
@@ -35,6 +39,7 @@ mod sessions;
 mod talker;
 mod telephone;
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,6 +54,8 @@ pub(crate) struct World {
     pub(crate) pbx: Pbx,
     /// The folder of this run's files.
     pub(crate) work: PathBuf,
+    /// Where the bridges of the scenario write captures of their calls.
+    pub(crate) captures: RefCell<PathBuf>,
 }
 
 impl World {
@@ -90,7 +97,7 @@ fn run(work: &Path) -> Outcome<()> {
         }
     }
     let start = Instant::now();
-    let world = World { pbx: Pbx::start(work)?, work: work.to_owned() };
+    let world = World { pbx: Pbx::start(work)?, work: work.to_owned(), captures: RefCell::default() };
     println!("Asterisk {} is up after {:.1?}", world.pbx.version()?, start.elapsed());
 
     let only = std::env::var("ARI_BRIDGE_ASTERISK_ONLY").unwrap_or_default();
@@ -105,11 +112,14 @@ fn run(work: &Path) -> Outcome<()> {
     let play = |scenario: Scenario| {
         scenario(&world).and_then(|figures| {
             world.pbx.nothing_left(Duration::from_secs(5))?;
-            Ok(figures)
+            let replayed = captures::replayed(&world)?;
+            captures::keep(&world)?;
+            Ok(format!("{figures}{replayed}"))
         })
     };
     for (name, scenario) in scenarios::ALL.into_iter().filter(|(name, _)| wanted(name)) {
         let begin = Instant::now();
+        captures::begin(&world, name)?;
         let mut outcome = play(scenario);
         if let Err(fault) = &outcome
             && repeats > 0
@@ -117,6 +127,7 @@ fn run(work: &Path) -> Outcome<()> {
             repeats -= 1;
             println!("AGAIN {name}\n{}", indented(fault));
             world.pbx.clear();
+            captures::begin(&world, name)?;
             outcome = play(scenario);
         }
         let took = begin.elapsed().as_secs_f64();

@@ -4,7 +4,7 @@ set -eu
 
 usage() {
     cat <<'TEXT'
-Usage: run.sh [--install] [--release] [--runtime smol|tokio] [--only WORD,WORD...]
+Usage: run.sh [--install] [--release] [--runtime smol|tokio] [--only WORD,WORD...] [--captures DIR]
 
 Provisions Asterisk 22 (see provision.sh), builds the bridge and runs the scenarios. Needs root, for the chroot.
 
@@ -13,6 +13,7 @@ Provisions Asterisk 22 (see provision.sh), builds the bridge and runs the scenar
   --runtime   the runtime to test; default smol
   --only      run only the scenarios whose names contain one of the words; "echo", "keys:", "telephone:" and
               "facts" need no bridge
+  --captures  keep a scrubbed capture of each scenario in this folder, as tests/captures has them
   --help      this text
 
   ARI_BRIDGE_ASTERISK_DIR    where Asterisk is, or is put
@@ -26,6 +27,7 @@ install=no
 profile=
 program=ari-bridge package=ari-bridge-smol
 only=
+captures=
 while [ $# -gt 0 ]; do
     case $1 in
         --install) install=yes ;;
@@ -39,6 +41,7 @@ while [ $# -gt 0 ]; do
             esac
             ;;
         --only) shift; only=${1:?--only needs a word} ;;
+        --captures) shift; captures=$(realpath -m "${1:?--captures needs a folder}") ;;
         --help | -h) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
     esac
@@ -73,5 +76,6 @@ cd "$here/../.."
 {
     [ -n "${ARI_BRIDGE_BIN:-}" ] || cargo build --locked $profile --package "$package"
     ARI_BRIDGE_ASTERISK=1 ARI_BRIDGE_ASTERISK_ONLY=$only ARI_BRIDGE_PROGRAM=$program \
+        ARI_BRIDGE_KEEP_CAPTURES=$captures \
         cargo test --locked $profile --package ari-bridge-tests --test asterisk -- --nocapture
 }

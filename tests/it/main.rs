@@ -7,6 +7,7 @@ mod call_machine;
 mod call_properties;
 mod call_record;
 mod capture;
+mod captures;
 mod continuity;
 mod conversations;
 mod desk;

@@ -1,6 +1,7 @@
 //! What a machine's thread does for its capture: it hands over a piece now and then, and never waits.
 
 use ari_bridge_core::call::Outcome;
+use ari_bridge_core::capture::PIECE_BYTES;
 use ari_bridge_core::format::ModelFormat;
 use ari_bridge_core::metrics::CaptureLoss;
 use ari_bridge_core::record::{Captured, capture_name};
@@ -12,10 +13,7 @@ use std::time::Duration;
 
 use super::writer::Message;
 
-/// A piece is handed over when it is so long, in bytes.
-const PIECE_BYTES: usize = 64 * 1024;
-
-/// Or when this time has passed since the last, so that a file can be followed.
+/// A piece is handed over when it is long, or when this time has passed since the last, so that a file can be followed.
 const PIECE_TIME: Duration = Duration::from_secs(1);
 
 /// How much may wait to be written, of all captures together, in bytes. Beyond that the disk is too slow.
