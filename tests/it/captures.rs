@@ -48,18 +48,8 @@ fn log_of(bytes: &[u8]) -> String {
 /// What a replay says that is another one than what was recorded; nothing if it is not.
 fn unlike(name: &str, bytes: &[u8]) -> Option<String> {
     let verdict = verdict(name, open(bytes).expect("a capture"), Wish::default()).expect("a whole capture");
-    let difference = verdict.replayed.difference?;
-    let mut told = format!("{name} is not replayed as it was recorded, in step {}:\n", difference.to_step);
-    match difference.words {
-        Some(words) => {
-            words.recorded.lines().for_each(|line| told.push_str(&format!("  recorded: {line}\n")));
-            words.replayed.lines().for_each(|line| told.push_str(&format!("  replayed: {line}\n")));
-        }
-        None => told.push_str("  the same actions, but other audio, another count or another deadline\n"),
-    }
-    told.push_str("around it:\n");
-    verdict.around.iter().for_each(|step| told.push_str(&format!("{step}\n")));
-    Some(told)
+    let difference = verdict.difference()?;
+    Some(format!("{name} is not replayed as it was recorded:\n{difference}"))
 }
 
 /// The first line in which two logs differ, with those around it.

@@ -1,12 +1,12 @@
 //! A replay that can be shown: what came of it, and what happened around the first difference.
 
 use super::Seen;
-use super::explain::Changes;
+use super::explain::{Changes, differing};
 use super::show::at;
 use super::timings::{Timed, Timings};
 use crate::call::Call;
 use crate::capture::{Capture, Fault};
-use crate::replay::{Player, Replayed, Step};
+use crate::replay::{Difference, Player, Replayed, Step};
 use crate::switchboard::Switchboard;
 use core::fmt::Write as _;
 use std::collections::VecDeque;
@@ -36,6 +36,37 @@ pub struct Verdict {
     pub changes: Changes,
     /// How long everything took, if it was asked for.
     pub timings: Timings,
+}
+
+impl Verdict {
+    /// The first difference in words, if there is one: what was recorded, what was replayed, and the steps around it.
+    #[must_use]
+    pub fn difference(&self) -> Option<String> {
+        let Difference { from_step, to_step, at: when, words } = self.replayed.difference.as_ref()?;
+        let mut told = format!("  the first difference is in step {to_step}, at {} s\n", at(*when));
+        // Writing into a string cannot fail, here and below.
+        let mut line = |label: &str, line: &str| writeln!(told, "    {label}{line}");
+        match words {
+            Some(words) => {
+                let (gone, new) = differing(&words.recorded, &words.replayed);
+                for (label, lines) in [("recorded: ", gone), ("replayed: ", new)] {
+                    let lines = if lines.is_empty() { vec!["nothing"] } else { lines };
+                    lines.iter().for_each(|words| _ = line(label, words));
+                }
+            }
+            None => {
+                _ = line(
+                    "the same actions, but other audio, another count or another deadline, in a step from ",
+                    &format!("{from_step} on"),
+                )
+            }
+        }
+        told.push_str("  around it:\n");
+        for step in self.around.iter().flat_map(|step| step.lines()) {
+            let _ = writeln!(told, "  {step}");
+        }
+        Some(told)
+    }
 }
 
 /// Replays a capture under this name.

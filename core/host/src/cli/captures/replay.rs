@@ -2,8 +2,8 @@
 
 use ari_bridge_core::call::Outcome;
 use ari_bridge_core::capture::{self, End, Kind, PROGRAM};
-use ari_bridge_core::replay::{Difference, Replayed};
-use ari_bridge_core::tools::explain::{Changes, differing};
+use ari_bridge_core::replay::Replayed;
+use ari_bridge_core::tools::explain::Changes;
 use ari_bridge_core::tools::show::ending;
 use ari_bridge_core::tools::timings::Timings;
 use ari_bridge_core::tools::verdict::{Verdict, Wish, verdict};
@@ -125,16 +125,23 @@ fn tell(path: &Path, came: &Came, explains: bool, text: &mut String) {
     let _ = match came {
         Came::Failed(why) => writeln!(text, "FAILED  {path}: {why}"),
         Came::Replayed(verdict) => {
-            let Verdict { replayed, around, .. } = &**verdict;
+            let replayed = &verdict.replayed;
             let said = if replayed.difference.is_some() { "DIFFERS" } else { "same   " };
             let _ = writeln!(text, "{said} {path}: {}", of(replayed));
             if !matches!(replayed.end, End::Whole { .. }) {
                 let _ = writeln!(text, "        {}", ending(replayed.end));
             }
-            match &replayed.difference {
-                Some(difference) if !explains => differs(replayed, difference, around, text),
-                _ => Ok(()),
+            if let Some(difference) = verdict.difference().filter(|_| !explains) {
+                text.push_str(&difference);
+                if replayed.program != PROGRAM {
+                    let program = &replayed.program;
+                    let _ = writeln!(
+                        text,
+                        "  version {program} has recorded it, and this is {PROGRAM}: --explain says what has changed"
+                    );
+                }
             }
+            Ok(())
         }
     };
 }
@@ -150,39 +157,6 @@ fn of(replayed: &Replayed) -> String {
         let _ = write!(of, ", {ended}");
     }
     of
-}
-
-fn differs(
-    replayed: &Replayed,
-    difference: &Difference,
-    around: &[String],
-    text: &mut String,
-) -> std::fmt::Result {
-    let Difference { from_step, to_step, at, words } = difference;
-    let seconds = at.as_nanos() as f64 / 1e9;
-    writeln!(text, "  the first difference is in step {to_step}, at {seconds:.6} s")?;
-    match words {
-        Some(words) => {
-            let (gone, new) = differing(&words.recorded, &words.replayed);
-            for (label, lines) in [("recorded:", gone), ("replayed:", new)] {
-                let lines = if lines.is_empty() { vec!["nothing"] } else { lines };
-                lines.iter().try_for_each(|line| writeln!(text, "    {label} {line}"))?;
-            }
-        }
-        None => writeln!(
-            text,
-            "    the same actions, but other audio, another count or another deadline, in a step from {from_step} on"
-        )?,
-    }
-    if replayed.program != PROGRAM {
-        let program = &replayed.program;
-        writeln!(
-            text,
-            "    version {program} has recorded it, and this is {PROGRAM}: --explain says what has changed"
-        )?;
-    }
-    writeln!(text, "  around it:")?;
-    around.iter().flat_map(|step| step.lines()).try_for_each(|line| writeln!(text, "  {line}"))
 }
 
 impl Sums {
