@@ -256,6 +256,8 @@ fn lateness(runtime: &Runtime, plan: Plan) -> Vec<f64> {
     let config = Config::from_variables(variables).unwrap();
     let options = Options { log_bytes: Some(64 * 1024 * 1024), ..Options::watched(logs.clone()) };
     let service = (runtime.start)(config, options).unwrap();
+    let admin = service.admin_addr().to_string();
+    until("the connection to Asterisk", || metric(&admin, "ari_bridge_ari_connected") == Some(1.0));
     asterisk.dial(1, "+4930123456", "100");
     let is_there = asterisk
         .wait(1, PATIENCE, |seen| seen.states.iter().any(|(_, state)| *state == CallerState::Answered));
