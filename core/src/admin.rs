@@ -1,7 +1,7 @@
 //! What the admin address answers: `/metrics`, `/healthz`, `/readyz` and `/captures`.
 
 use crate::http::reason;
-use crate::id::CallId;
+use crate::id::{CallId, InstanceNonce};
 use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::observe::Observation;
 
@@ -71,7 +71,12 @@ pub enum Ask {
     /// Of everything under way.
     All,
     /// Of this call.
-    Call(CallId),
+    Call {
+        /// Its number.
+        call: CallId,
+        /// The run of the bridge that it should be of, if that was said.
+        run: Option<InstanceNonce>,
+    },
     /// Of the switchboard.
     Switchboard,
 }
@@ -117,6 +122,15 @@ pub fn respond(
     }
 }
 
+/// The call of this id, or of this number.
+fn named(text: &str) -> Option<Ask> {
+    let (run, number) = match text.rsplit_once('-') {
+        Some((run, number)) => (Some(InstanceNonce::parse(run)?), number),
+        None => (None, text),
+    };
+    Some(Ask::Call { call: CallId(number.parse().ok()?), run })
+}
+
 /// Has captures written, of `/captures`, `/captures/<call>` or `/captures/switchboard`. A call is named by its id or by
 /// its number alone. It writes to the disk, so nobody may ask but who is on this machine, and no page in a browser there.
 fn captures(
@@ -125,11 +139,10 @@ fn captures(
     asker: Asker,
     capture: impl FnOnce(Ask) -> Result<Vec<String>, &'static str>,
 ) -> Response {
-    let number = |text: &str| text.rsplit('-').next().and_then(|number| number.parse().ok()).map(CallId);
     let ask = match of.strip_prefix('/') {
         None | Some("") => Some(Ask::All),
         Some("switchboard") => Some(Ask::Switchboard),
-        Some(call) => number(call).map(Ask::Call),
+        Some(call) => named(call),
     };
     if method != "POST" {
         return Response { allow: "POST", ..text(405, "only POST") };
@@ -252,8 +265,11 @@ mod tests {
         for (path, ask) in [
             ("/captures", Ask::All),
             ("/captures/?x", Ask::All),
-            ("/captures/17", Ask::Call(CallId(17))),
-            ("/captures/arib0000beef-17", Ask::Call(CallId(17))),
+            ("/captures/17", Ask::Call { call: CallId(17), run: None }),
+            (
+                "/captures/arib0000beef-17",
+                Ask::Call { call: CallId(17), run: Some(InstanceNonce::new(0xBEEF)) },
+            ),
             ("/captures/switchboard", Ask::Switchboard),
         ] {
             assert_eq!(post(path, LOCAL, Ok(&["a", "b"])), (202, "a\nb\n".into(), Some(ask)), "{path}");

@@ -51,6 +51,13 @@ impl InstanceNonce {
         Self(bits)
     }
 
+    /// Reads what `Display` writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bits = text.strip_prefix(NONCE_TAG).and_then(|hex| u32::from_str_radix(hex, 16).ok())?;
+        Some(Self(bits)).filter(|read| read.to_string() == text)
+    }
+
     /// The random bits.
     #[must_use]
     pub const fn bits(self) -> u32 {

@@ -150,11 +150,18 @@ fn labelled(label: &str, bytes: &[u8], line: &mut String) -> core::fmt::Result {
     Ok(())
 }
 
+/// Whether a terminal only shows a character: it is no control, and does not turn the direction of what is around it
+/// (Unicode Standard Annex 9).
+pub(crate) fn is_plain(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A text in one line. What a peer has put into it cannot end the line.
 pub(crate) fn text(bytes: &[u8], line: &mut String) {
     let shown = bytes.get(..SHOWN_BYTES).unwrap_or(bytes);
     for chunk in shown.utf8_chunks() {
-        line.extend(chunk.valid().chars().map(|c| if c.is_control() { ' ' } else { c }));
+        line.extend(chunk.valid().chars().map(|c| if is_plain(c) { c } else { ' ' }));
     }
     if bytes.len() > SHOWN_BYTES {
         let digest = XxHash64::oneshot(0, bytes) as u32;

@@ -1,5 +1,6 @@
 //! What a capture begins with.
 
+use super::describe::is_plain;
 use super::machine::{Kind, Machine};
 use super::wire::{Bad, Cursor, Sink};
 use super::{FORMAT, Fault, LATEST, MAGIC, PROGRAM, WITH_NOTES};
@@ -97,8 +98,10 @@ pub(super) fn read_kind(cursor: &mut Cursor<'_>) -> Result<Result<(u64, Kind), F
 
 /// Reads the rest of it.
 pub(super) fn read<M: Machine>(format: u64, cursor: &mut Cursor<'_>) -> Result<Head<M>, Bad> {
-    let program = core::str::from_utf8(cursor.block(MAX_PROGRAM_BYTES)?)
-        .map_err(|_| Bad::Wrong("the version of the program is not text"))?
+    let program = core::str::from_utf8(cursor.block(MAX_PROGRAM_BYTES)?).ok();
+    let program = program
+        .filter(|program| program.chars().all(is_plain))
+        .ok_or(Bad::Wrong("the version of the program is not text"))?
         .to_owned();
     let note = if format < WITH_NOTES { Note::default() } else { read_json("note", cursor)? };
     let now = Instant::from_nanos(cursor.number()?);
@@ -126,5 +129,9 @@ pub(super) fn write_json(value: &impl Serialize, sink: &mut Sink) {
 /// Reads it.
 pub(super) fn read_json<T: DeserializeOwned>(what: &'static str, cursor: &mut Cursor<'_>) -> Result<T, Bad> {
     let json = cursor.block(MAX_SETTINGS_BYTES)?;
-    serde_json::from_slice(json).map_err(|error| Bad::Json { what, error: error.to_string() })
+    serde_json::from_slice(json).map_err(|error| {
+        // It may hold names out of the capture.
+        let error = error.to_string().chars().map(|c| if is_plain(c) { c } else { ' ' }).collect();
+        Bad::Json { what, error }
+    })
 }

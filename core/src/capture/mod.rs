@@ -51,7 +51,7 @@ pub use machine::{Kind, Machine};
 pub use records::{Capture, End, LATEST, Record, Records, open, read};
 pub use switchboard::SwitchboardStart;
 
-pub(crate) use describe::{describe, text};
+pub(crate) use describe::{describe, is_plain, text};
 pub(crate) use digest::Digest;
 pub(crate) use piece::{Carried, Place};
 pub(crate) use records::{Answer, Mark};

@@ -1,5 +1,6 @@
 //! Reading a capture, record by record.
 
+use super::describe::is_plain;
 use super::log::{CRASHED, CUT, WHOLE};
 use super::machine::{Kind, Machine};
 use super::window::Window;
@@ -291,6 +292,8 @@ pub(crate) enum Answer {
     Gave,
     /// Nothing but audio and counts.
     Nothing,
+    /// It does not say, for want of room, but the machine has answered.
+    NoRoom,
     /// It does not say: the machine crashed, or the capture breaks off.
     Unknown,
 }
@@ -318,14 +321,22 @@ fn read_answer(cursor: &mut Cursor<'_>, words: &mut String) -> Result<Answer, Ba
             words.push_str(read_words(cursor)?);
             Answer::Gave
         }
-        // What the last step would have given nobody knows, or there was no room for it.
-        END if cursor.byte()? != WHOLE => Answer::Unknown,
+        END => match cursor.byte()? {
+            WHOLE => Answer::Nothing,
+            // The step is in the digest, but there may have been no room for its words.
+            CUT => Answer::NoRoom,
+            // What the last step would have given nobody knows.
+            _ => Answer::Unknown,
+        },
         _ => Answer::Nothing,
     })
 }
 
 fn read_words<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Bad> {
-    core::str::from_utf8(cursor.block(MAX_GAVE_BYTES)?).map_err(|_| Bad::Wrong("what was given is not text"))
+    let words = core::str::from_utf8(cursor.block(MAX_GAVE_BYTES)?);
+    // They are shown on a terminal.
+    let words = words.ok().filter(|words| words.lines().all(|line| line.chars().all(is_plain)));
+    words.ok_or(Bad::Wrong("what was given is not text"))
 }
 
 fn read_end(cursor: &mut Cursor<'_>, inputs: u64) -> Result<End, Bad> {

@@ -60,6 +60,8 @@ pub struct CaptureFile<'a> {
     pub name: &'a str,
     /// Whether it is being written, or its writer is dead.
     pub is_part: bool,
+    /// Whether it is of a switchboard, and not of a call.
+    pub is_of_switchboard: bool,
 }
 
 impl<'a> CaptureFile<'a> {
@@ -83,7 +85,8 @@ impl<'a> CaptureFile<'a> {
             None => format!("{captured}-0"),
         };
         ResourceId::parse(&resource)?;
-        Some(Self { begun: Civil::parse(stamp).map(Civil::since_epoch)?, name, is_part })
+        let is_of_switchboard = captured.starts_with(SWITCHBOARD);
+        Some(Self { begun: Civil::parse(stamp).map(Civil::since_epoch)?, name, is_part, is_of_switchboard })
     }
 }
 
@@ -105,7 +108,8 @@ mod tests {
             (Captured::Switchboard(nonce), 1, "20261122T112911Z-switchboard-arib0000beef-asked-1.capture"),
         ] {
             assert_eq!(capture_name(NOW, captured, asked), name);
-            let file = CaptureFile { begun: 1_795_346_951, name, is_part: false };
+            let is_of_switchboard = captured != call;
+            let file = CaptureFile { begun: 1_795_346_951, name, is_part: false, is_of_switchboard };
             assert_eq!(CaptureFile::parse(name), Some(file));
             let part = capture_part_name(name);
             assert_eq!(CaptureFile::parse(&part), Some(CaptureFile { is_part: true, ..file }));

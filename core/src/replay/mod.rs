@@ -269,7 +269,8 @@ impl<R: Read, M: Machine> Player<R, M> {
         describe::<M>(&self.out, &mut self.given);
         let mut recorded = self.recorded.take().unwrap_or_default();
         recorded.clear();
-        if self.records.answer(&mut recorded)? == Answer::Unknown || self.head.format < WITH_NOTES {
+        let is_told = matches!(self.records.answer(&mut recorded)?, Answer::Gave | Answer::Nothing);
+        if !is_told || self.head.format < WITH_NOTES {
             return Ok(());
         }
         if recorded != self.given && self.difference.is_none() {

@@ -140,6 +140,18 @@ fn what_a_crash_has_left_is_compared_up_to_the_input_that_it_came_by() {
 }
 
 #[test]
+fn what_a_terminal_would_obey_is_not_text_in_a_capture() {
+    for words in ["\u{1b}[2J", "a\rb", "\u{9b}31m", "\u{202e}evitalid"] {
+        let mut logged = Logged::begin(&CallSettings::default(), LIMIT);
+        let mut capture = logged.log.take();
+        capture.extend([0xFD, words.len() as u8]);
+        capture.extend(words.as_bytes());
+        let fault = replay(&capture).unwrap_err().to_string();
+        assert!(fault.ends_with("cannot be: what was given is not text"), "{fault}");
+    }
+}
+
+#[test]
 fn time_that_stands_still_or_runs_out_is_refused() {
     let mut logged = Logged::begin(&CallSettings::default(), LIMIT);
     logged.some_steps(0);

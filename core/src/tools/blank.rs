@@ -212,7 +212,7 @@ fn run<R: Read, M: Machine>(
         }
         out.clear();
         let _next = log.step(&mut machine, now, input, &mut out);
-        if has_words {
+        if has_words && answer != Answer::NoRoom {
             renewed.compare::<M>(now, &recorded, &out);
         }
         if log.bytes().len() >= PIECE_BYTES {

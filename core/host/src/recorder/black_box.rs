@@ -4,7 +4,7 @@
 
 use ari_bridge_core::format::ModelFormat;
 use ari_bridge_core::time::Instant;
-use ari_bridge_core::tools::blank::{blank_audio, renew};
+use ari_bridge_core::tools::blank::{Renewed, blank_audio, renew};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
@@ -147,7 +147,15 @@ impl Content {
             Unpacked { next: || frames.next(), packer: Packer::new()?, plain: Vec::new(), taken: 0 };
         let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
         encoder.include_checksum(true)?;
-        renew(&mut unpacked, until, &mut encoder).map_err(io::Error::other)?;
+        let Renewed { changed, first, .. } =
+            renew(&mut unpacked, until, &mut encoder).map_err(io::Error::other)?;
+        if let Some(first) = first {
+            tracing::warn!(
+                "without the sound of its begin a call does something else in {changed} steps, from step {} on: its capture says \
+                 that, and not what happened",
+                first.step
+            );
+        }
         encoder.flush()?;
         encoder.finish()
     }

@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 /// Nobody but the user of the bridge reads what people said.
 const FILE_MODE: u32 = 0o600;
@@ -117,13 +118,18 @@ impl Folder {
         let oldest = (now.0 / 1_000_000_000).saturating_sub(self.days.saturating_mul(DAY_SECONDS));
         let (mut kept, mut total) = (Vec::new(), 0_u64);
         let mut result = self.each(|path, file| {
-            let bytes = fs::symlink_metadata(path)?.len();
-            if file.begun < oldest && !file.is_part {
+            let metadata = fs::symlink_metadata(path)?;
+            let bytes = metadata.len();
+            // What a switchboard saw begins with its process, and may be written weeks later.
+            let age = metadata.modified().ok().filter(|_| file.is_of_switchboard);
+            let age = age.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            let written = age.map_or(file.begun, |age| age.as_secs().max(file.begun));
+            if written < oldest && !file.is_part {
                 return fs::remove_file(path);
             }
             total = total.saturating_add(bytes);
             if !file.is_part {
-                kept.push((file.begun, path.to_owned(), bytes));
+                kept.push((written, path.to_owned(), bytes));
             }
             Ok(())
         });
@@ -250,11 +256,12 @@ mod tests {
         let mut settings = config(&dir.0);
         settings.days = 2;
         let mut folder = Folder::open(&settings).unwrap();
+        // The process of the first began long ago, and it was written just now.
         let names = [
+            "20261101T112910Z-switchboard-arib00000007.capture",
             "20261119T112911Z-arib00000007-1.capture",
             "20261121T112911Z-arib00000007-2.capture",
             "20261122T100000Z-arib00000007-4.capture.part",
-            "20261122T112910Z-switchboard-arib00000007.capture",
             CALL,
             "notes.capture",
         ];
@@ -262,10 +269,10 @@ mod tests {
             fs::write(dir.path(name), [0; 100]).unwrap();
         }
         folder.prune(NOW).unwrap();
-        assert_eq!(dir.names(), names[1..]);
+        assert_eq!(dir.names(), [names[0], names[2], names[3], CALL, names[5]]);
         settings.max_bytes = 250;
         folder.limit(&settings);
         folder.prune(NOW).unwrap();
-        assert_eq!(dir.names(), [names[2], CALL, names[5]]);
+        assert_eq!(dir.names(), [names[0], names[3], names[5]]);
     }
 }

@@ -163,8 +163,10 @@ impl Recorder {
         let live = lock(&self.live);
         let wanted = live.iter().filter(|(_, subject)| match (ask, subject.captured) {
             (Ask::All, _) | (Ask::Switchboard, Captured::Switchboard(_)) => true,
-            (Ask::Call(call), Captured::Call(id)) => id.call == call,
-            (Ask::Call(_), Captured::Switchboard(_)) | (Ask::Switchboard, Captured::Call(_)) => false,
+            (Ask::Call { call, run }, Captured::Call(id)) => {
+                id.call == call && run.is_none_or(|run| run == id.nonce)
+            }
+            (Ask::Call { .. }, Captured::Switchboard(_)) | (Ask::Switchboard, Captured::Call(_)) => false,
         });
         let name = |(number, subject): (&u64, &Arc<Subject>)| {
             if !subject.is_black_box {

@@ -156,7 +156,8 @@ impl Tape {
         if self.is_lost {
             return;
         }
-        let len = bytes.len();
+        // What it takes of memory counts, not what is in it.
+        let len = bytes.capacity();
         if self.waiting.fetch_add(len, Ordering::Relaxed).saturating_add(len) > MAX_WAITING_BYTES {
             self.waiting.fetch_sub(len, Ordering::Relaxed);
             self.lose(CaptureLoss::Queue);

@@ -127,12 +127,12 @@ fn who_asks_gets_what_there_is_so_far_and_the_call_goes_on() {
     one.begin(b"head ".to_vec());
     other.begin(b"other ".to_vec());
     one.piece(Instant::from_millis(1), b"a ".to_vec());
-    let asked = recorder.ask(Ask::Call(CallId(1))).unwrap();
+    let asked = recorder.ask(Ask::Call { call: CallId(1), run: None }).unwrap();
     one.piece(Instant::from_millis(2), b"b ".to_vec());
     let again = recorder.ask(Ask::All).unwrap();
     assert_eq!((asked.len(), again.len()), (1, 2));
     assert_eq!(recorder.ask(Ask::Switchboard), Ok(vec![]));
-    assert_eq!(recorder.ask(Ask::Call(CallId(9))), Ok(vec![]));
+    assert_eq!(recorder.ask(Ask::Call { call: CallId(9), run: None }), Ok(vec![]));
     ends(one, EndReason::DeadAir);
     ends(other, EndReason::CallerHungUp);
     recorder.close();

@@ -31,7 +31,7 @@ const ROOM_FOR: Duration = Duration::from_secs(1);
 const MAX_SWITCHBOARD_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How many black boxes may wait for their new digests.
-const MAX_RENEWING: usize = 32;
+const MAX_RENEWING: usize = 512;
 
 /// What the writer is told.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Message {
     /// How many bytes of it count as waiting.
     const fn waiting(&self) -> usize {
         match self {
-            Self::Begin { head: bytes, .. } | Self::Piece { piece: bytes, .. } => bytes.len(),
+            Self::Begin { head: bytes, .. } | Self::Piece { piece: bytes, .. } => bytes.capacity(),
             _ => 0,
         }
     }
@@ -202,12 +202,14 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if self.is_closing && self.renewing == 0 {
-                break;
+            if self.is_closing {
+                for number in self.open.keys().copied().collect::<Vec<_>>() {
+                    self.gone(number);
+                }
+                if self.renewing == 0 {
+                    break;
+                }
             }
-        }
-        for number in self.open.keys().copied().collect::<Vec<_>>() {
-            self.gone(number);
         }
         self.prune();
     }

@@ -160,9 +160,11 @@ fn run<R: Read, M: Subject>(
         };
         recorded.clear();
         // Where a machine has not answered it crashed, or what it did is lost.
-        let is_answered = records.answer(&mut recorded)? != Answer::Unknown;
+        let answer = records.answer(&mut recorded)?;
+        let is_answered = answer != Answer::Unknown;
         pair.step(now, records.input(kind)?, is_answered)?;
         if is_answered {
+            pair.has_words &= answer != Answer::NoRoom;
             pair.compare(&recorded)?;
         }
         if pair.log.bytes().len() >= PIECE_BYTES {

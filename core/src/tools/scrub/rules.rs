@@ -115,7 +115,8 @@ impl Rules<'_> {
                 }
                 true
             }
-            Message::Ari(_) | Message::AriReply | Message::Realtime(_) => is_count(place.key),
+            Message::Ari(_) | Message::AriReply => is_count(place.key) && !is_operators(place.parent),
+            Message::Realtime(_) => is_count(place.key),
             Message::Tool => self.known.has(number),
         };
         if stays {
@@ -224,9 +225,16 @@ fn of_settings(parent: &[u8], key: &[u8]) -> Rule {
     }
 }
 
+/// Whether the names of what is in there are the operator's: what is called like something of Asterisk's need not be it.
+fn is_operators(parent: &[u8]) -> bool {
+    matches!(parent, b"channelvars" | b"userevent" | b"variables")
+}
+
 /// A text of Asterisk's.
 fn of_ari(parent: &[u8], key: &[u8]) -> Rule {
     match (parent, key) {
+        (_, b"UNICASTRTP_LOCAL_ADDRESS" | b"UNICASTRTP_LOCAL_PORT") => Rule::Address,
+        (parent, _) if is_operators(parent) => Rule::Value,
         (b"caller" | b"connected", b"name") => Rule::Text,
         (_, b"id" | b"channels" | b"channel_ids" | b"bridge_ids" | b"channel_id" | b"bridge_id") => Rule::Id,
         (_, b"type" | b"state" | b"language" | b"technology" | b"bridge_type" | b"bridge_class")
@@ -238,7 +246,6 @@ fn of_ari(parent: &[u8], key: &[u8]) -> Rule {
         (_, b"app_data") => Rule::Application,
         (_, b"name") => Rule::Channel,
         (_, b"digit") => Rule::Key,
-        (_, b"UNICASTRTP_LOCAL_ADDRESS" | b"UNICASTRTP_LOCAL_PORT") => Rule::Address,
         _ => Rule::Value,
     }
 }
@@ -293,7 +300,7 @@ fn is_withheld(value: &[u8]) -> bool {
 }
 
 /// Whether it is one word, as programs name things, without a long number.
-fn is_name(text: &[u8]) -> bool {
+pub(super) fn is_name(text: &[u8]) -> bool {
     let digits = |run: &[u8]| run.first().is_some_and(u8::is_ascii_digit) && run.len() > MAX_DIGITS_IN_NAME;
     is_id(text) && !text.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()).any(digits)
 }

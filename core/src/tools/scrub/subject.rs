@@ -233,7 +233,7 @@ impl Scrubber {
             return self.json(reason, scratch, Message::Realtime(None));
         }
         scratch.bytes.clear();
-        if super::rules::is_id(reason) {
+        if super::rules::is_name(reason) {
             scratch.bytes.extend_from_slice(reason);
         } else {
             fill(reason, &mut scratch.bytes);

@@ -56,6 +56,33 @@ fn of_an_event_its_type_its_ids_and_its_times_stay() {
 }
 
 #[test]
+fn of_what_an_operator_names_nothing_stays() {
+    let event = r#"{"type":"ChannelUserevent","channelvars":{"id":"4930123456","state":"Depress","code":4711,
+        "UNICASTRTP_LOCAL_PORT":"20000"},"userevent":{"type":"Smith","cause":4712,"start":"4713"}}"#;
+    let made = made_of(Message::AriReply, "{}", event);
+    assert!(made.starts_with(r#"{"type":"ChannelUserevent","channelvars":{"id":""#), "{made}");
+    for gone in ["4930123456", "Depress", "4711", "Smith", "4712", "4713"] {
+        assert!(!made.contains(gone), "{gone} in {made}");
+    }
+    assert_eq!(made.len(), event.len());
+}
+
+#[test]
+fn a_capture_that_is_cut_behind_a_step_without_words_is_scrubbed_and_replayed() {
+    // Wherever the log is full, behind a step that had words or one that had none.
+    let mut whole = Logged::begin(&CallSettings::default(), 1 << 20);
+    whole.some_steps(80);
+    let whole = whole.log.finish().len();
+    for limit in (whole - 200..whole).step_by(7) {
+        let mut logged = Logged::begin(&CallSettings::default(), limit);
+        logged.some_steps(80);
+        let cut = logged.log.finish();
+        let replayed = crate::replay::replay(&scrubbed(&cut)).unwrap();
+        assert!(matches!(replayed.end, End::Cut { .. }) && replayed.difference.is_none(), "{replayed:?}");
+    }
+}
+
+#[test]
 fn of_a_message_of_the_model_nothing_that_was_said_is_left() {
     let settings = r#"{"tools":[{"function":{"name":"look_up","description":"Looks it up","parameters":
         {"properties":{"city":{"enum":["Ulm","Bad Urach"]},"days":{"enum":[7]},"who":{"type":"string"}}}}}]}"#;

@@ -9,7 +9,7 @@ mod tests;
 use super::Seen;
 use super::input::Body;
 use crate::call::Call;
-use crate::capture::{Capture, End, Fault, Head, Record, Records};
+use crate::capture::{Capture, End, Fault, Head, Record, Records, is_plain};
 use crate::record::rfc3339;
 use crate::switchboard::Switchboard;
 use crate::time::Instant;
@@ -252,7 +252,9 @@ impl Log {
             let seconds = now.as_nanos() as f64 / 1e9;
             let line =
                 JsonLine { step: self.step, seconds, input: &self.line, message: message.and_then(Body::of) };
-            Held::Json(serde_json::to_string(&line).map_err(io::Error::from)?)
+            let line = serde_json::to_string(&line).map_err(io::Error::from)?;
+            // A message stands there as it came. In JSON a line break stands between things only, and a line is a line.
+            Held::Json(line.chars().map(|c| if is_plain(c) { c } else { ' ' }).collect())
         } else if let Some(name) = stream {
             Held::Stream { name, line: self.line.clone() }
         } else {
@@ -260,7 +262,7 @@ impl Log {
             if let Some(message) = message {
                 let _ = write!(line, "\n{:>20}", "");
                 line.extend(
-                    String::from_utf8_lossy(message).chars().map(|c| if c.is_control() { ' ' } else { c }),
+                    String::from_utf8_lossy(message).chars().map(|c| if is_plain(c) { c } else { ' ' }),
                 );
             }
             Held::Line(line)

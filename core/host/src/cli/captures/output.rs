@@ -12,6 +12,7 @@ use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use crate::recorder::{self, Compressed};
@@ -19,10 +20,13 @@ use crate::recorder::{self, Compressed};
 pub(super) fn wav(path: &Path, out: Option<PathBuf>) -> Result<u8, String> {
     let (capture, output) = (open(path)?, Output::new(path, out, "wav")?);
     let (head, records) = of_a_call(path, capture)?;
-    let mut stereo =
-        Stereo::new(&head.settings, &head.start(), &output.file).map_err(failed(&output.path))?;
+    let mut stereo = Stereo::new(&head.settings, &head.start(), BufWriter::new(&output.file))
+        .map_err(failed(&output.path))?;
     walk(path, head, records, |step| stereo.step(step).map_err(failed(&output.path)))?;
     let sound = stereo.finish().map_err(failed(&output.path))?;
+    if sound.is_cut {
+        eprintln!("{}: it is longer than a WAV file can be, and its end is missing", path.display());
+    }
     output.name_it(&format!("{:.1} s at {} Hz", sound.duration.as_secs_f64(), sound.rate))
 }
 
@@ -104,15 +108,22 @@ fn walk<M: Machine>(
 ) -> Result<Replayed, String> {
     let mut player = Player::new(head, records);
     loop {
-        match player.step() {
-            Ok(Some(step)) => each(&step)?,
-            Ok(None) => break,
-            // What came before it is worth having.
-            Err(fault) => {
-                eprintln!("{}: {fault}; what comes before is used", path.display());
-                break;
-            }
-        }
+        // The capture of a crash may bring the crash about.
+        let stepped = catch_unwind(AssertUnwindSafe(|| match player.step() {
+            Ok(Some(step)) => each(&step).map(|()| None),
+            Ok(None) => Ok(Some(None)),
+            Err(fault) => Ok(Some(Some(fault.to_string()))),
+        }));
+        // What comes before a fault is worth having.
+        let fault = match stepped {
+            Ok(Ok(None)) => continue,
+            Ok(Ok(Some(None))) => break,
+            Ok(Ok(Some(Some(fault)))) => fault,
+            Ok(Err(error)) => return Err(error),
+            Err(_) => "the machine panics at the next step".to_owned(),
+        };
+        eprintln!("{}: {fault}; what comes before is used", path.display());
+        break;
     }
     if let Some(difference) = player.difference() {
         eprintln!(
@@ -149,7 +160,9 @@ impl Output {
         let unfinished = PathBuf::from(unfinished);
         // What people said is in it.
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        options.read(true).write(true).create_new(true).mode(0o600);
+        // What an earlier run has left there; whatever it is, it is not written through.
+        let _ = fs::remove_file(&unfinished);
         let file = options.open(&unfinished).map_err(failed(&unfinished))?;
         Ok(Self { file, path, unfinished })
     }
