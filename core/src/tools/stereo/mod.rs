@@ -28,7 +28,7 @@ pub const MAX_FRAMES: u64 = (u32::MAX as u64 - 1024) / 4;
 const CHUNK: usize = 4096;
 
 /// What writes the WAV file of a call. It is shown every step, the first one included, in their order. It holds the
-/// packets of [`track::WINDOW_MS`] before and after the present, and no more than [`track::MAX_HELD`] of each side.
+/// packets of five seconds before and after the present, and no more than 1,024 of each side.
 #[derive(Debug)]
 pub struct Stereo<W: Write + Seek> {
     wav: Wav<W>,
