@@ -310,6 +310,10 @@ fn main() -> ExitCode {
     }
     for runtime in RUNTIMES {
         let late = lateness(runtime, plan);
+        if late.is_empty() {
+            println!("  {:<18} the agent has said nothing in so short a time", runtime.program);
+            continue;
+        }
         let part = |of: usize| late[(late.len() - 1) * of / 1000];
         println!(
             "  {:<18} {} timers of one call rang late by {:.2} ms (median), {:.2} ms (99 %), {:.2} ms (99.9 %)",
