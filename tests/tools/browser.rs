@@ -19,6 +19,7 @@ use ari_bridge_tests::taped::Shelf;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -160,7 +161,10 @@ fn file(name: &str) -> PathBuf {
 }
 
 fn chromium(page: &Path, more: &[&str]) -> String {
-    let profile = file(&format!("chromium-{}", std::process::id()));
+    // Two browsers with one profile are one browser, and tests run at once.
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let profile = file(&format!("chromium-{}-{run}", std::process::id()));
     let output = Command::new("chromium")
         .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"])
         .args(["--disable-background-networking", "--virtual-time-budget=4000"])
