@@ -8,16 +8,14 @@
 
 use crate::actions::Actions;
 use crate::capture::{
-    self, Answer, Capture, Carried, Fault, Head, Log, Machine, Mark, Place, Records, WITH_NOTES, describe,
+    self, Answer, Capture, Carried, Fault, Head, Log, Machine, Mark, PIECE_BYTES, Place, Records, WITH_NOTES,
+    describe,
 };
 use crate::format::ModelFormat;
 use crate::rtp::Packet;
 use crate::time::Instant;
 use core::fmt;
 use std::io::{self, Read, Write};
-
-/// How much of the renewed capture is held before it is written, in bytes.
-const PIECE_BYTES: usize = 64 * 1024;
 
 /// Silence in G.711 (ITU-T G.711 tables 1 and 2: the codes of zero).
 const PCMU_SILENCE: u8 = 0xFF;

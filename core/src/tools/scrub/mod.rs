@@ -30,7 +30,8 @@ mod tests;
 
 use crate::actions::Actions;
 use crate::capture::{
-    self, Answer, Capture, End, Fault, Head, Log, Machine, Mark, Note, Records, WITH_NOTES, describe,
+    self, Answer, Capture, End, Fault, Head, Log, Machine, Mark, Note, PIECE_BYTES, Records, WITH_NOTES,
+    describe,
 };
 use crate::time::Instant;
 use core::fmt;
@@ -38,9 +39,6 @@ use std::io::{self, Read, Write};
 use subject::{Scratch, Scrubber, Subject};
 
 pub use same::is_scrubbed;
-
-/// How much of the scrubbed capture is held before it is written, in bytes.
-const PIECE_BYTES: usize = 64 * 1024;
 
 /// What came of scrubbing a capture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
