@@ -33,7 +33,7 @@ pub struct Taped<M: Machine> {
 }
 
 impl<M: Machine> Taped<M> {
-    /// Makes the machine, of whose life at most `limit` bytes are recorded.
+    /// Makes the machine, of whose life at most `limit` bytes are recorded; nothing, where that is 0.
     pub fn begin(
         settings: &M::Settings,
         start: M::Start<'_>,
@@ -42,6 +42,10 @@ impl<M: Machine> Taped<M> {
         limit: usize,
         encore: Encore,
     ) -> (Self, M::Next) {
+        if limit == 0 {
+            let (machine, next) = M::begin(settings, start, now, out);
+            return (Self { machine, log: None, encore }, next);
+        }
         let (log, machine, next) = Log::begin(settings, start, now, limit, out);
         (Self { machine, log: Some(log), encore }, next)
     }
@@ -65,9 +69,16 @@ impl<M: Machine> Deref for Taped<M> {
 
 impl<M: Machine> Drop for Taped<M> {
     fn drop(&mut self) {
-        let Some(log) = self.log.take().filter(|_| !std::thread::panicking()) else { return };
+        let Some(log) = self.log.take() else { return };
         let is_cut = log.is_cut();
         let capture = log.finish();
+        if std::thread::panicking() {
+            // Something is wrong already. What led there is kept for whoever looks into it.
+            if let Encore::Always(Some(shelf)) = &self.encore {
+                shelf.borrow_mut().push(capture);
+            }
+            return;
+        }
         if matches!(self.encore, Encore::OneInEight) && !capture.len().is_multiple_of(8) {
             return;
         }

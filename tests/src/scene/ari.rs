@@ -51,6 +51,7 @@ impl Scene {
     ) {
         self.last_request += 1;
         self.requested.push((self.now, format!("{} {path}", method.as_str())));
+        self.waits_for.sent(call, id, method.as_str(), path);
         self.requests.insert(self.last_request, (call, id));
         let knock = Knock::Request(self.last_request, method.as_str(), format!("/ari{path}"));
         self.send(Parcel::Asterisk(knock));

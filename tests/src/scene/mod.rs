@@ -16,6 +16,7 @@ mod tests;
 
 pub use stage::{Attempt, Performance, Stage};
 
+use crate::oracle::{Oracle, Requests};
 use crate::taped::Taped;
 use ari_bridge_core::call::{self, Call, IoFault, Outcome};
 use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId};
@@ -29,6 +30,7 @@ use core::net::SocketAddr;
 use links::Socket;
 use mail::{Letter, Note, Parcel};
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hasher as _};
 
 /// How long anything takes from one machine to another.
 const FLIGHT: Duration = Duration::from_micros(500);
@@ -73,6 +75,10 @@ struct Party {
     next: call::Next,
     last: Instant,
     local: Option<(LegId, SocketAddr)>,
+    oracle: Oracle,
+    /// What the names of all that it makes on Asterisk begin with.
+    prefix: String,
+    began: Instant,
 }
 
 /// The scene.
@@ -104,6 +110,13 @@ pub struct Scene {
     vanished_until: Instant,
     requests: BTreeMap<u64, (Option<CallId>, RequestId)>,
     last_request: u64,
+    /// What holds of the requests of all machines.
+    waits_for: Requests,
+    /// Of all that the machines did.
+    digest: DefaultHasher,
+    steps: u64,
+    /// How long the calls lasted that are over, all together.
+    lived: Duration,
     /// The requests of the bridge to Asterisk, and when each was sent: method and path.
     pub requested: Vec<(Instant, String)>,
     /// The ports of the bridge that are free, and from when on each can be had.
@@ -162,6 +175,10 @@ impl Scene {
             vanished_until: now,
             requests: BTreeMap::new(),
             last_request: 0,
+            waits_for: Requests::default(),
+            digest: DefaultHasher::new(),
+            steps: 0,
+            lived: Duration::ZERO,
             requested: Vec::new(),
             free_ports: VecDeque::new(),
             callers: BTreeMap::new(),
@@ -304,6 +321,24 @@ impl Scene {
     /// Whether some machine told this.
     pub fn saw(&self, what: impl Fn(&Observation) -> bool) -> bool {
         self.observations.iter().any(|(_, observation)| what(observation))
+    }
+
+    /// A digest of all that the machines have done, to hold two runs against each other.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest.finish()
+    }
+
+    /// How many steps the machines have taken.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// How long all calls together have lasted.
+    #[must_use]
+    pub fn lived(&self) -> Duration {
+        self.parties.values().fold(self.lived, |sum, party| sum + self.now.since(party.began))
     }
 
     /// Lets time pass.

@@ -3,13 +3,17 @@
 use super::mail::{Knock, Letter, Note, Parcel};
 use super::stage::Performance;
 use super::{Line, Party, Said, Scene, tick};
+use crate::oracle::Oracle;
 use crate::taped::{Encore, Taped};
+use ari_bridge_core::actions::Actions;
 use ari_bridge_core::call::{self, IoFault, Origin, Record, Start};
 use ari_bridge_core::capture::SwitchboardStart;
 use ari_bridge_core::id::{CallId, InstanceNonce};
 use ari_bridge_core::settings::SwitchboardSettings;
 use ari_bridge_core::switchboard;
 use ari_bridge_core::time::{Duration, UtcNanos};
+use core::net::SocketAddr;
+use std::hash::Hash as _;
 
 /// The lowest UDP port of the bridge.
 const FIRST_PORT: u16 = 30_000;
@@ -60,6 +64,7 @@ impl Scene {
         self.parties.clear();
         self.past_sockets.append(&mut self.sockets);
         self.requests.clear();
+        self.waits_for.forget();
         self.close_event_socket();
         self.parcels.retain(|(_, parcel)| matches!(parcel, Parcel::Asterisk(_)));
     }
@@ -81,7 +86,16 @@ impl Scene {
         let mut out = switchboard::Actions::new();
         self.switchboard_last = tick(self.now, self.switchboard_last);
         let Some(switchboard) = &mut self.switchboard else { return };
+        if let switchboard::Input::AriReply { id, .. } | switchboard::Input::AriFailed { id, .. } = input {
+            self.waits_for.settled(None, id);
+        }
+        let is_timer = matches!(input, switchboard::Input::Timer);
         self.switchboard_next = switchboard.step(self.switchboard_last, input, &mut out);
+        self.note(0, &out, self.switchboard_next);
+        let deadline = self.switchboard_next.deadline;
+        if let Some((at, wake)) = deadline.filter(|(at, _)| *at <= self.switchboard_last) {
+            assert!(!is_timer, "a deadline of the switchboard in the past: {at} {wake:?}");
+        }
         self.perform_switchboard(&out);
     }
 
@@ -134,7 +148,14 @@ impl Scene {
         let encore = Encore::Always(self.stage.shelf.clone());
         let (call, next) =
             Taped::begin(&self.stage.call, start, self.now, &mut out, self.stage.tape_bytes, encore);
-        self.parties.insert(id, Party { call, next, last: self.now, local: None });
+        let oracle = Oracle::new(&self.stage.call, self.stage.media.format);
+        let (prefix, now) = (format!("{}-", start.ids), self.now);
+        let party = Party { call, next, last: now, local: None, oracle, prefix, began: now };
+        let twin = self.parties.insert(id, party);
+        assert!(twin.is_none(), "there is a call {id:?} already");
+        assert!(self.parties.len() <= self.stage.max_calls, "more calls than may be");
+        self.note(id.0, &out, next);
+        self.watch(id, true, &out);
         self.perform_call(id, &out);
     }
 
@@ -142,8 +163,45 @@ impl Scene {
         let Some(party) = self.parties.get_mut(&id) else { return };
         let mut out = call::Actions::new();
         party.last = tick(self.now, party.last);
-        party.next = party.call.step(party.last, input, &mut out);
+        match input {
+            call::Input::RealtimeUp { link } => party.oracle.realtime_up(link),
+            call::Input::Realtime { link, bytes } => party.oracle.server_said(link, bytes),
+            call::Input::RealtimeDown { link, .. } => party.oracle.realtime_down(link),
+            call::Input::AriReply { id: request, .. } | call::Input::AriFailed { id: request, .. } => {
+                self.waits_for.settled(Some(id), request);
+            }
+            _ => {}
+        }
+        let is_timer = matches!(input, call::Input::Timer);
+        let next = party.call.step(party.last, input, &mut out);
+        party.next = next;
+        self.note(id.0, &out, next);
+        self.watch(id, is_timer, &out);
         self.perform_call(id, &out);
+    }
+
+    /// Takes what a machine did into the digest.
+    fn note<A: std::hash::Hash>(&mut self, of: u64, out: &Actions<A>, next: impl std::hash::Hash) {
+        self.steps += 1;
+        of.hash(&mut self.digest);
+        out.hash(&mut self.digest);
+        next.hash(&mut self.digest);
+    }
+
+    /// Holds what a call did against what holds of every call.
+    fn watch(&mut self, id: CallId, is_timer: bool, out: &call::Actions) {
+        let Some(party) = self.parties.get_mut(&id) else { return };
+        party.oracle.check_step(party.last, is_timer, &party.next, out);
+        let (host, ports) = (self.stage.asterisk.rtp_host, &self.stage.asterisk.rtp_ports);
+        for action in out.iter() {
+            let is_told = |to: SocketAddr| to.ip() == host && ports.contains(&to.port());
+            party.oracle.check_action(party.last, action, out, is_told);
+            if let call::Action::Finish(outcome) = action {
+                self.waits_for.finished(id);
+                let left = self.asterisk.ids().find(|name| name.starts_with(party.prefix.as_str()));
+                assert!(left.is_none() || outcome.left_behind, "{id:?} has left {left:?} behind");
+            }
+        }
     }
 
     fn perform_call(&mut self, id: CallId, out: &call::Actions) {
@@ -189,7 +247,9 @@ impl Scene {
                 Action::Observe(observation) => self.observations.push((self.now, observation)),
                 Action::Finish(outcome) => {
                     self.close_media(id);
-                    self.parties.remove(&id);
+                    if let Some(party) = self.parties.remove(&id) {
+                        self.lived += self.now.since(party.began);
+                    }
                     self.hang_up_links(id);
                     self.outcomes.push(outcome);
                     self.send(Parcel::Switchboard(Note::Finished(id, outcome)));

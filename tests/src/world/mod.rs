@@ -4,8 +4,6 @@
 //! may be left on Asterisk.
 
 mod asterisk;
-mod links;
-mod oracle;
 mod phases;
 mod realtime;
 mod serving;
@@ -13,6 +11,7 @@ mod serving;
 pub use phases::{Phase, Staged};
 
 use crate::choices::Choices;
+use crate::oracle::Oracle;
 use crate::taped::{Encore, LIMIT_BYTES, Taped};
 use ari_bridge_core::call::{
     Action, Actions, Call, Input, IoFault, LinkState, Next, Origin, Outcome, Start, StopReason,
@@ -28,7 +27,6 @@ use ari_bridge_core::settings::{
 use ari_bridge_core::time::{Duration, Instant};
 use asterisk::{Asterisk, CALLER, Request};
 use core::net::SocketAddr;
-use oracle::Oracle;
 
 /// The most steps that a call may need to end once the faults have stopped.
 const MAX_STEPS_TO_END: usize = 3_000;
@@ -98,7 +96,7 @@ impl World {
             idle: choices.one_in(4).then(|| Duration::from_secs(3)),
             transfers: vec![Transfer {
                 name: "operator".to_owned(),
-                context: oracle::CONTEXT.to_owned(),
+                context: "the-only-place".to_owned(),
                 extension: "1001".to_owned(),
                 priority: 1,
             }],
@@ -152,7 +150,7 @@ impl World {
         let mut out = Actions::new();
         let now = Instant::START;
         let (call, next) = Taped::begin(settings, start, now, &mut out, LIMIT_BYTES, Encore::OneInEight);
-        let oracle = Oracle::new(format.to_asterisk(), settings.rtp_source, settings.session.dialect);
+        let oracle = Oracle::new(settings, format);
         let mut world = Self {
             now,
             call,
@@ -393,7 +391,8 @@ impl World {
     fn perform(&mut self, is_timer: bool) {
         self.oracle.check_step(self.now, is_timer, &self.next, &self.out);
         for action in self.out.iter() {
-            self.oracle.check_action(self.now, action, &self.out, self.asterisk.media_address());
+            let told = self.asterisk.media_address();
+            self.oracle.check_action(self.now, action, &self.out, |to| to == told);
             match action {
                 Action::Ari { id, method, path, .. } => {
                     self.asterisk.request(id, method.as_str(), self.out.text(path));

@@ -195,6 +195,11 @@ impl Asterisk {
         self.world.hung_up.get(&caller).map(String::as_str)
     }
 
+    /// The ids of all channels and bridges.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.world.channels.keys().chain(self.world.bridges.keys()).map(String::as_str)
+    }
+
     /// How many channels there are, callers included.
     #[must_use]
     pub fn channel_count(&self) -> usize {

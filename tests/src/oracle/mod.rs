@@ -1,81 +1,110 @@
-//! What holds of every call, whatever happens to it.
+//! What holds of every call, whatever happens to it: looked at after every step, in a [`world`](crate::world), where a call
+//! is alone, and in a [`scene`](crate::scene), where all of the bridge is there.
 
-use super::links::Links;
-use ari_bridge_core::call::{Action, Actions, MAX_ACTIONS_PER_STEP, Next, Outcome};
-use ari_bridge_core::format::Encoding;
+mod ledger;
+mod links;
+mod requests;
+
+pub(crate) use links::Links;
+pub(crate) use requests::Requests;
+
+use ari_bridge_core::call::{Action, Actions, MAX_ACTIONS_PER_STEP, Next, Outcome, Record};
+use ari_bridge_core::format::{Encoding, MediaFormat};
 use ari_bridge_core::id::LinkId;
 use ari_bridge_core::realtime::Dialect;
 use ari_bridge_core::rtp::Packet;
-use ari_bridge_core::settings::RtpSource;
+use ari_bridge_core::settings::{CallSettings, Fallback, RtpSource};
 use ari_bridge_core::sim::realtime::check_client_event;
 use ari_bridge_core::time::{Duration, Instant};
 use core::net::SocketAddr;
+use ledger::Ledger;
 
-/// The most bytes that one step of this world writes: one uplink fill, one frame and some requests.
+/// The most bytes that one step writes: one uplink fill, one frame and some requests.
 const MAX_BYTES_PER_STEP: usize = 64 * 1024;
 
-/// The context of the only place where the caller may be sent.
-pub(super) const CONTEXT: &str = "the-only-place";
-
+/// What holds of one call.
 #[derive(Debug)]
-pub(super) struct Oracle {
+pub(crate) struct Oracle {
     encoding: Encoding,
     dialect: Dialect,
     source: RtpSource,
+    /// Where the caller may be sent in the dialplan: what follows `/continue`.
+    places: Vec<String>,
     /// Sequence number, timestamp and time of the last packet.
     last_packet: Option<(u16, u32, Instant)>,
     packets_out: usize,
     session_updated: bool,
     links: Links,
+    ledger: Ledger,
     finished: Option<Outcome>,
     digest: u64,
 }
 
 impl Oracle {
-    pub(super) fn new(encoding: Encoding, source: RtpSource, dialect: Dialect) -> Self {
+    /// For a call with these settings.
+    pub(crate) fn new(settings: &CallSettings, format: MediaFormat) -> Self {
+        let named = settings
+            .transfers
+            .iter()
+            .map(|to| format!("?context={}&extension={}&priority={}", to.context, to.extension, to.priority));
+        let mut places: Vec<String> = named.collect();
+        match &settings.fallback {
+            Fallback::HangUp => {}
+            Fallback::Dialplan(place) => {
+                let mut query = Vec::new();
+                query.extend(place.context.iter().map(|context| format!("context={context}")));
+                query.extend(place.extension.iter().map(|extension| format!("extension={extension}")));
+                query.extend(place.priority.iter().map(|priority| format!("priority={priority}")));
+                let mark = if query.is_empty() { "" } else { "?" };
+                places.push(format!("{mark}{}", query.join("&")));
+            }
+        }
         Self {
-            encoding,
-            dialect,
-            source,
+            encoding: format.to_asterisk(),
+            dialect: settings.session.dialect,
+            source: settings.rtp_source,
+            places,
             last_packet: None,
             packets_out: 0,
             session_updated: false,
             links: Links::default(),
+            ledger: Ledger::new(settings, format),
             finished: None,
             digest: 0xcbf2_9ce4_8422_2325,
         }
     }
 
-    pub(super) fn finished(&self) -> Option<Outcome> {
+    pub(crate) fn finished(&self) -> Option<Outcome> {
         self.finished
     }
 
-    pub(super) fn packets_out(&self) -> usize {
+    pub(crate) fn packets_out(&self) -> usize {
         self.packets_out
     }
 
-    pub(super) fn digest(&self) -> u64 {
+    pub(crate) fn digest(&self) -> u64 {
         self.digest
     }
 
-    pub(super) fn links(&self) -> &Links {
+    pub(crate) fn links(&self) -> &Links {
         &self.links
     }
 
-    pub(super) fn realtime_up(&mut self, link: LinkId) {
+    pub(crate) fn realtime_up(&mut self, link: LinkId) {
         self.links.is_up(link);
     }
 
-    pub(super) fn realtime_down(&mut self, link: LinkId) {
+    pub(crate) fn realtime_down(&mut self, link: LinkId) {
         self.links.is_down(link);
     }
 
     /// Takes note of what a Realtime server says.
-    pub(super) fn server_said(&mut self, link: LinkId, message: &[u8]) {
+    pub(crate) fn server_said(&mut self, link: LinkId, message: &[u8]) {
         self.session_updated |= self.links.server_said(link, message);
+        self.ledger.server_said(message);
     }
 
-    pub(super) fn check_step(&mut self, now: Instant, is_timer: bool, next: &Next, out: &Actions) {
+    pub(crate) fn check_step(&mut self, now: Instant, is_timer: bool, next: &Next, out: &Actions) {
         assert!(out.len() <= MAX_ACTIONS_PER_STEP, "{} actions in one step", out.len());
         assert!(out.byte_len() <= MAX_BYTES_PER_STEP, "{} bytes in one step", out.byte_len());
         let frames = out.iter().filter(|action| matches!(action, Action::SendMedia { .. })).count();
@@ -90,11 +119,21 @@ impl Oracle {
         assert!(self.finished.is_none() || out.is_empty(), "actions after Finish");
     }
 
-    pub(super) fn check_action(&mut self, now: Instant, action: Action, out: &Actions, told: SocketAddr) {
+    /// `is_told` says whether Asterisk has told that it takes this call's media there.
+    pub(crate) fn check_action(
+        &mut self,
+        now: Instant,
+        action: Action,
+        out: &Actions,
+        is_told: impl Fn(SocketAddr) -> bool,
+    ) {
         assert!(self.finished.is_none(), "Finish is the last action");
         match action {
             Action::SendMedia { to, bytes, .. } => {
-                assert!(self.source == RtpSource::Learn || to == told, "media sent to {to}, told was {told}");
+                assert!(
+                    self.source == RtpSource::Learn || is_told(to),
+                    "media sent to {to}, told was another"
+                );
                 self.check_packet(now, out.bytes(bytes));
                 self.note(out.bytes(bytes));
             }
@@ -103,9 +142,10 @@ impl Oracle {
                 self.note(out.bytes(bytes));
             }
             Action::Ari { path, .. } => {
-                let (_, place) = out.text(path).split_once("/continue").unwrap_or_default();
-                let named = format!("?context={CONTEXT}&extension=1001&priority=1");
-                assert!(place.is_empty() || place == named, "the caller is sent to {place}");
+                if let Some((_, place)) = out.text(path).split_once("/continue") {
+                    let is_known = place.is_empty() || self.places.iter().any(|known| known == place);
+                    assert!(is_known, "the caller is sent to {place}");
+                }
                 assert!(self.session_updated || !out.text(path).ends_with("/answer"), "answered too early");
                 self.note(out.bytes(path));
             }
@@ -115,6 +155,10 @@ impl Oracle {
                     Action::OpenRealtime { link, .. } => self.links.open(link),
                     Action::PingRealtime { link } => self.links.ping(link),
                     Action::CloseRealtime { link, .. } => self.links.close(link),
+                    Action::Record(Record::AgentSaid { item_id, heard_ms, received_ms, .. }) => {
+                        assert!(heard_ms <= received_ms, "{heard_ms} ms heard of {received_ms} ms received");
+                        self.ledger.is_recorded(out.text(item_id), heard_ms);
+                    }
                     _ => {}
                 }
                 self.note(format!("{other:?}").as_bytes());
@@ -138,6 +182,7 @@ impl Oracle {
         }
         self.last_packet = Some((packet.sequence, packet.timestamp, now));
         self.packets_out += 1;
+        self.ledger.is_sent(packet.payload);
     }
 
     /// What the server is told was heard is at most what was sent; the rest holds of each link.
@@ -148,6 +193,7 @@ impl Oracle {
         if let Some(heard) = event["audio_end_ms"].as_u64() {
             let sent = self.packets_out as u64 * 20;
             assert!(heard <= sent, "{heard} ms heard of {sent} ms sent");
+            self.ledger.is_truncated(event["item_id"].as_str().unwrap_or_default(), heard);
         }
     }
 

@@ -29,10 +29,11 @@ struct Link {
     /// Items that the server has named, or the call.
     items: BTreeSet<String>,
     created: BTreeSet<String>,
-    /// Functions that were called in this conversation, and tools that were to be approved.
-    calls: BTreeSet<String>,
+    /// Functions that were called in this conversation, with the items that did it, and tools that were to be approved.
+    calls: BTreeMap<String, BTreeSet<String>>,
     approvals: BTreeSet<String>,
-    answered: BTreeSet<String>,
+    /// How often each was answered. A call may have the name of another one that this conversation was told of.
+    answered: BTreeMap<String, usize>,
 }
 
 impl Link {
@@ -43,17 +44,17 @@ impl Link {
 
 /// All links that the call has asked for.
 #[derive(Debug, Default)]
-pub(super) struct Links(BTreeMap<LinkId, Link>);
+pub(crate) struct Links(BTreeMap<LinkId, Link>);
 
 impl Links {
     /// The newest link that has not ended; the newest of all, if all have.
-    pub(super) fn newest(&self) -> LinkId {
+    pub(crate) fn newest(&self) -> LinkId {
         let live = self.0.iter().rev().find(|(_, link)| link.is_live());
         live.or_else(|| self.0.iter().next_back()).map_or(LinkId(1), |(id, _)| *id)
     }
 
     /// One of all links, by a number.
-    pub(super) fn any(&self, number: usize) -> LinkId {
+    pub(crate) fn any(&self, number: usize) -> LinkId {
         self.0.keys().nth(number % self.0.len().max(1)).map_or(LinkId(1), |id| *id)
     }
 
@@ -61,49 +62,49 @@ impl Links {
         self.0.get_mut(&id).filter(|link| link.is_live())
     }
 
-    pub(super) fn open(&mut self, id: LinkId) {
+    pub(crate) fn open(&mut self, id: LinkId) {
         let link = Link {
             state: State::Opening,
             received_bytes: BTreeMap::new(),
             bytes_per_ms: 48,
             items: BTreeSet::new(),
             created: BTreeSet::new(),
-            calls: BTreeSet::new(),
+            calls: BTreeMap::new(),
             approvals: BTreeSet::new(),
-            answered: BTreeSet::new(),
+            answered: BTreeMap::new(),
         };
         assert!(self.0.insert(id, link).is_none(), "link {id} was opened twice");
         let live = self.0.values().filter(|link| link.is_live()).count();
         assert!(live <= MAX_AT_ONCE, "{live} links at once");
     }
 
-    pub(super) fn close(&mut self, id: LinkId) {
+    pub(crate) fn close(&mut self, id: LinkId) {
         let link = self.live_mut(id).unwrap_or_else(|| panic!("link {id} was closed and is not open"));
         link.state = State::Closed;
     }
 
-    pub(super) fn ping(&mut self, id: LinkId) {
+    pub(crate) fn ping(&mut self, id: LinkId) {
         assert!(self.live_mut(id).is_some(), "a ping on link {id}, which is not open");
     }
 
-    pub(super) fn is_up(&mut self, id: LinkId) {
+    pub(crate) fn is_up(&mut self, id: LinkId) {
         self.live_mut(id).into_iter().for_each(|link| link.state = State::Open);
     }
 
-    pub(super) fn is_down(&mut self, id: LinkId) {
+    pub(crate) fn is_down(&mut self, id: LinkId) {
         self.live_mut(id).into_iter().for_each(|link| link.state = State::Down);
     }
 
     /// Takes note of what the server says, as it is read: what is no event tells nothing. Returns whether the session
     /// has our settings now. Who says something is there, whether or not the call was told so before.
-    pub(super) fn server_said(&mut self, id: LinkId, message: &[u8]) -> bool {
+    pub(crate) fn server_said(&mut self, id: LinkId, message: &[u8]) -> bool {
         let Some(link) = self.live_mut(id) else { return false };
         link.state = State::Open;
         match Dialect::OpenAi.read(message) {
             Some(ServerEvent::SessionUpdated { .. }) => return true,
             Some(ServerEvent::AudioDelta { item_id, delta, .. }) => {
-                let padding = delta.bytes().rev().take_while(|&byte| byte == b'=').count();
-                let bytes = (delta.len() / 4 * 3).saturating_sub(padding) as u64;
+                let digits = delta.trim_end_matches('=').len() as u64;
+                let bytes = digits * 3 / 4;
                 *link.received_bytes.entry(item_id.to_string()).or_default() += bytes;
                 link.items.insert(item_id.to_string());
             }
@@ -111,7 +112,7 @@ impl Links {
                 link.items.insert(item_id.to_string());
             }
             Some(ServerEvent::ArgumentsDone { call, .. } | ServerEvent::ItemDone { item: call, .. }) => {
-                link.calls.insert(call.call_id.to_string());
+                link.calls.entry(call.call_id.to_string()).or_default().insert(call.id.to_string());
                 link.approvals.insert(call.id.to_string());
                 link.items.insert(call.id.to_string());
             }
@@ -122,7 +123,7 @@ impl Links {
 
     /// What is said on a link makes sense in the conversation on it: what was heard is more than nothing and at most
     /// what was received, what is answered was asked, and once, what is deleted was there.
-    pub(super) fn client_said(&mut self, id: LinkId, event: &Value) {
+    pub(crate) fn client_said(&mut self, id: LinkId, event: &Value) {
         let state = self.0.get(&id).map(|link| link.state);
         assert_eq!(state, Some(State::Open), "link {id} was sent {event}");
         let Some(link) = self.live_mut(id) else { return };
@@ -157,17 +158,24 @@ impl Link {
         let (id, call_id, request) = (text("id"), text("call_id"), text("approval_request_id"));
         assert!(id.is_empty() || self.created.insert(id.clone()), "{id} is created twice");
         match text("type").as_str() {
-            "function_call" => drop(self.calls.insert(call_id)),
+            "function_call" => drop(self.calls.entry(call_id).or_default().insert(id)),
             "function_call_output" => {
-                assert!(self.calls.contains(&call_id), "{call_id} was never called here");
-                assert!(self.answered.insert(call_id.clone()), "{call_id} is answered twice");
+                let asked = self.calls.get(&call_id).map_or(0, BTreeSet::len);
+                assert!(asked > 0, "{call_id} was never called here");
+                self.answers(call_id, asked);
             }
             "mcp_approval_response" => {
                 assert!(self.approvals.contains(&request), "{request} was never asked here");
-                assert!(self.answered.insert(request.clone()), "{request} is answered twice");
+                self.answers(request, 1);
             }
             _ => {}
         }
+    }
+
+    fn answers(&mut self, what: String, asked: usize) {
+        let answers = self.answered.entry(what.clone()).or_default();
+        *answers += 1;
+        assert!(*answers <= asked, "{what} is answered twice");
     }
 }
 

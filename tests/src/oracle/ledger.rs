@@ -1,0 +1,130 @@
+//! What the caller really heard of an item, counted on the packets and not asked of the bridge.
+//!
+//! Where the model and the line speak the same G.711, a frame leaves as the bytes that the model wrote. An agent that says
+//! one byte for a whole item, and another one for each item, has thereby marked every packet with the item that is in it.
+
+use ari_bridge_core::conceal::BLEND_MS;
+use ari_bridge_core::format::MediaFormat;
+use ari_bridge_core::realtime::{Dialect, ServerEvent};
+use ari_bridge_core::settings::CallSettings;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+/// Bytes of G.711 in a millisecond, and in a frame of 20 ms.
+const BYTES_PER_MS: u64 = 8;
+const FRAME_BYTES: u64 = 160;
+
+/// The shortest first delta that can mark an item, in bytes. What is shorter may be of one byte by chance.
+const SHORTEST_MARK: usize = 80;
+
+#[derive(Debug)]
+struct Marked {
+    item_id: String,
+    code: u8,
+    sent_bytes: u64,
+    /// How often its sound began or went on after something else: each time the first 5 ms may be blended.
+    begins: u64,
+    /// How much of it had been sent when the caller cut in.
+    cut_at: Option<u64>,
+}
+
+/// The items of a call that have a mark.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    is_passed_on: bool,
+    items: Vec<Marked>,
+    /// Which bytes are no marks any more.
+    spoiled: [bool; 256],
+    last_code: Option<u8>,
+}
+
+impl Ledger {
+    pub(super) fn new(settings: &CallSettings, format: MediaFormat) -> Self {
+        let same = settings.session.audio_format.same_on_the_line();
+        Self {
+            is_passed_on: same == Some(format.to_asterisk()),
+            items: Vec::new(),
+            spoiled: [false; 256],
+            last_code: None,
+        }
+    }
+
+    pub(super) fn server_said(&mut self, message: &[u8]) {
+        if !self.is_passed_on {
+            return;
+        }
+        let Some(ServerEvent::AudioDelta { item_id, delta, .. }) = Dialect::OpenAi.read(message) else {
+            return;
+        };
+        let Ok(audio) = BASE64_STANDARD.decode(delta.as_bytes()) else { return };
+        let Some(&code) = audio.first() else { return };
+        let is_uniform = audio.iter().all(|&byte| byte == code);
+        let known = self.items.iter().position(|item| item.item_id == *item_id);
+        let is_marked = match known {
+            Some(at) => is_uniform && self.items[at].code == code,
+            None => is_uniform && audio.len() >= SHORTEST_MARK && !self.spoiled[usize::from(code)],
+        };
+        match known {
+            Some(_) if is_marked => {}
+            // Whatever it says now has no owner any more.
+            Some(at) => {
+                let item = self.items.swap_remove(at);
+                self.spoiled[usize::from(item.code)] = true;
+                audio.iter().for_each(|&byte| self.spoiled[usize::from(byte)] = true);
+            }
+            None if is_marked && self.items.iter().all(|item| item.code != code) => {
+                let item_id = item_id.to_string();
+                self.items.push(Marked { item_id, code, sent_bytes: 0, begins: 0, cut_at: None });
+            }
+            None => audio.iter().for_each(|&byte| self.spoiled[usize::from(byte)] = true),
+        }
+        let spoiled = &self.spoiled;
+        self.items.retain(|item| !spoiled[usize::from(item.code)]);
+    }
+
+    pub(super) fn is_sent(&mut self, payload: &[u8]) {
+        if self.items.is_empty() {
+            return;
+        }
+        let first = payload.first().copied();
+        for item in &mut self.items {
+            let bytes = payload.iter().filter(|&&byte| byte == item.code).count() as u64;
+            if bytes > 0 && (self.last_code != Some(item.code) || first != Some(item.code)) {
+                item.begins += 1;
+            }
+            item.sent_bytes += bytes;
+            if let Some(cut_at) = item.cut_at {
+                let after = item.sent_bytes - cut_at;
+                // One frame may be its fade.
+                assert!(after <= FRAME_BYTES, "{after} bytes of {} after it was cut off", item.item_id);
+            }
+        }
+        self.last_code = payload.last().copied();
+    }
+
+    /// The server is told how much of an item was heard.
+    pub(super) fn is_truncated(&mut self, item_id: &str, heard_ms: u64) {
+        self.is_told(item_id, heard_ms, "truncated");
+        if let Some(item) = self.items.iter_mut().find(|item| item.item_id == item_id) {
+            item.cut_at = Some(item.sent_bytes);
+        }
+    }
+
+    pub(super) fn is_recorded(&self, item_id: &str, heard_ms: u64) {
+        self.is_told(item_id, heard_ms, "recorded");
+    }
+
+    /// No more was heard than was sent, and no less; but for what was blended at a begin, and what was the fade at an end.
+    fn is_told(&self, item_id: &str, heard_ms: u64, told: &str) {
+        let Some(item) = self.items.iter().find(|item| item.item_id == item_id) else { return };
+        let heard = heard_ms * BYTES_PER_MS;
+        let blended = item.begins * BLEND_MS as u64 * BYTES_PER_MS;
+        let faded = item.begins * FRAME_BYTES + BYTES_PER_MS;
+        assert!(
+            heard <= item.sent_bytes + blended && item.sent_bytes <= heard + faded,
+            "{item_id} is {told} at {heard_ms} ms, and {} bytes of it were sent in {} pieces",
+            item.sent_bytes,
+            item.begins
+        );
+    }
+}
