@@ -10,6 +10,7 @@
 //! a test starts.
 
 pub mod choices;
+pub mod faults;
 pub mod json_schema;
 pub mod measure;
 mod oracle;

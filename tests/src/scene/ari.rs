@@ -53,6 +53,9 @@ impl Scene {
         self.requested.push((self.now, format!("{} {path}", method.as_str())));
         self.waits_for.sent(call, id, method.as_str(), path);
         self.requests.insert(self.last_request, (call, id));
+        if self.queue_is_full() {
+            return self.request_fails(self.last_request, IoFault::Backlog);
+        }
         let knock = Knock::Request(self.last_request, method.as_str(), format!("/ari{path}"));
         self.send(Parcel::Asterisk(knock));
         self.send_after(timeout, Parcel::Overdue(self.last_request));
@@ -91,6 +94,7 @@ impl Scene {
                 self.request_fails(*id, IoFault::Refused);
             }
             Knock::Request(id, method, target) => {
+                self.befalls_a_request();
                 self.step_asterisk(pbx::Input::Request { id: *id, method, target, authorization, body: b"" });
             }
             Knock::Datagram(local_port, from, bytes) => {

@@ -22,6 +22,10 @@ pub(super) enum Parcel {
     Ping(CallId, LinkId),
     /// The bridge wants to open a link.
     Opening(CallId, LinkId),
+    /// What Asterisk holds goes on.
+    Release,
+    /// Events come again.
+    EventsFlow,
     /// What is nowhere any more.
     Lost,
 }
@@ -38,7 +42,23 @@ impl Parcel {
             | Parcel::Events(..)
             | Parcel::Overdue(_)
             | Parcel::Asterisk(_)
+            | Parcel::Release
+            | Parcel::EventsFlow
             | Parcel::Lost => None,
+        }
+    }
+
+    /// Whether it is the bridge that it comes to.
+    pub(super) fn is_for_the_bridge(&self) -> bool {
+        match self {
+            Parcel::Switchboard(_) | Parcel::Events(..) | Parcel::Overdue(_) | Parcel::Call(..) => true,
+            Parcel::Asterisk(_)
+            | Parcel::Server(..)
+            | Parcel::Ping(..)
+            | Parcel::Opening(..)
+            | Parcel::Release
+            | Parcel::EventsFlow
+            | Parcel::Lost => false,
         }
     }
 }

@@ -13,9 +13,12 @@ mod process;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod weather;
 
 pub use stage::{Attempt, Performance, Stage};
+pub use weather::{Requests as RequestWeather, Way};
 
+use crate::faults::Tally;
 use crate::oracle::{Oracle, Requests};
 use crate::taped::Taped;
 use ari_bridge_core::call::{self, Call, IoFault, Outcome};
@@ -29,6 +32,7 @@ use ari_bridge_core::time::{Duration, Instant};
 use core::net::SocketAddr;
 use links::Socket;
 use mail::{Letter, Note, Parcel};
+use weather::Weather;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hasher as _};
 
@@ -117,6 +121,9 @@ pub struct Scene {
     steps: u64,
     /// How long the calls lasted that are over, all together.
     lived: Duration,
+    weather: Weather,
+    /// How often each fault has happened that happens by chance.
+    pub tally: Tally,
     /// The requests of the bridge to Asterisk, and when each was sent: method and path.
     pub requested: Vec<(Instant, String)>,
     /// The ports of the bridge that are free, and from when on each can be had.
@@ -179,6 +186,8 @@ impl Scene {
             digest: DefaultHasher::new(),
             steps: 0,
             lived: Duration::ZERO,
+            weather: Weather::fine(),
+            tally: Tally::default(),
             requested: Vec::new(),
             free_ports: VecDeque::new(),
             callers: BTreeMap::new(),
@@ -377,11 +386,11 @@ impl Scene {
 
     fn next_event(&self) -> Option<Instant> {
         let calls = self.parties.values().filter(|party| !party.next.finished);
-        let of_calls = calls.map(|party| party.next.deadline.map(|(at, _)| at));
+        let of_calls = calls.map(|party| party.next.deadline.map(|(at, _)| self.awake(at)));
         let of_servers = self.sockets.iter().map(Socket::deadline);
         let own = [
             self.parcels.front().map(|(at, _)| *at),
-            self.switchboard_next.deadline.map(|(at, _)| at),
+            self.switchboard_next.deadline.map(|(at, _)| self.awake(at)),
             self.asterisk_next,
         ];
         of_calls.chain(of_servers).chain(own).flatten().min()
@@ -398,11 +407,12 @@ impl Scene {
         if self.asterisk_next.is_some_and(|at| at <= now) {
             self.step_asterisk(pbx::Input::Timer);
         }
-        if self.switchboard_next.deadline.is_some_and(|(at, _)| at <= now) {
+        if self.switchboard_next.deadline.is_some_and(|(at, _)| self.awake(at) <= now) {
             self.step_switchboard(switchboard::Input::Timer);
         }
         for call in self.parties.keys().copied().collect::<Vec<_>>() {
-            if self.parties[&call].next.deadline.is_some_and(|(at, _)| at <= now) {
+            let deadline = self.parties.get(&call).and_then(|party| party.next.deadline);
+            if deadline.is_some_and(|(at, _)| self.awake(at) <= now) {
                 self.step_call(call, call::Input::Timer);
             }
         }
@@ -423,7 +433,10 @@ impl Scene {
 
     /// Sends a parcel that is so much longer under way than others.
     fn send_after(&mut self, lag: Duration, parcel: Parcel) {
-        let at = self.now + FLIGHT + lag;
+        let mut at = self.now + FLIGHT + lag;
+        if parcel.is_for_the_bridge() {
+            at = self.awake(at);
+        }
         let behind = self.parcels.partition_point(|(other, _)| *other <= at);
         self.parcels.insert(behind, (at, parcel));
     }
@@ -445,6 +458,8 @@ impl Scene {
             }
             Parcel::Ping(call, link) => self.pinged(call, link),
             Parcel::Opening(call, link) => self.attempt(call, link),
+            Parcel::Release => self.release_asterisk(),
+            Parcel::EventsFlow => self.events_flow(),
             Parcel::Lost => {}
         }
     }

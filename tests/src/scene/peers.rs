@@ -47,12 +47,13 @@ impl Scene {
             match action {
                 Output::Reply { id, status, body } => {
                     let body = out.bytes(body).to_vec();
-                    match self.requests.remove(&id) {
-                        Some((Some(call), id)) => {
-                            self.send(Parcel::Call(call, Letter::Reply(id, status, body)))
-                        }
-                        Some((None, id)) => self.send(Parcel::Switchboard(Note::Reply(id, status, body))),
-                        None => {}
+                    let Some((owner, id)) = self.requests.remove(&id) else { continue };
+                    for _ in 0..1 + usize::from(self.comes_twice()) {
+                        let body = body.clone();
+                        self.send(match owner {
+                            Some(call) => Parcel::Call(call, Letter::Reply(id, status, body)),
+                            None => Parcel::Switchboard(Note::Reply(id, status, body)),
+                        });
                     }
                 }
                 Output::Accepted { socket } => self.send(Parcel::Events(socket, Note::Up)),
@@ -94,7 +95,10 @@ impl Scene {
             party.local.filter(|(_, local)| *local == to).map(|(leg, _)| (*call, leg))
         });
         if let Some((call, leg)) = call {
-            self.send(Parcel::Call(call, Letter::Media(leg, from, datagram)));
+            let (from, packets) = self.passes_up(from, datagram);
+            for (lag, packet) in packets.into_iter().flatten() {
+                self.send_after(lag, Parcel::Call(call, Letter::Media(leg, from, packet)));
+            }
         }
     }
 }

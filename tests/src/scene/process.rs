@@ -217,7 +217,9 @@ impl Scene {
                     let local = self.parties[&id].local.map_or(to, |(_, local)| local);
                     let datagram = out.bytes(bytes).to_vec();
                     self.datagrams.push((self.now, datagram.clone()));
-                    self.send(Parcel::Asterisk(Knock::Datagram(to.port(), local, datagram)));
+                    for (lag, packet) in self.passes_down(datagram).into_iter().flatten() {
+                        self.send_after(lag, Parcel::Asterisk(Knock::Datagram(to.port(), local, packet)));
+                    }
                 }
                 Action::CloseMedia { .. } => {
                     self.close_media(id);
