@@ -17,6 +17,7 @@ mod oracle;
 pub mod process;
 pub mod samples;
 pub mod scene;
+pub mod simulation;
 pub mod speech;
 pub mod taped;
 pub mod wire;

@@ -34,6 +34,8 @@ struct Link {
     approvals: BTreeSet<String>,
     /// How often each was answered. A call may have the name of another one that this conversation was told of.
     answered: BTreeMap<String, usize>,
+    /// Whether the session on it has our settings.
+    is_ready: bool,
 }
 
 impl Link {
@@ -51,6 +53,11 @@ impl Links {
     pub(crate) fn newest(&self) -> LinkId {
         let live = self.0.iter().rev().find(|(_, link)| link.is_live());
         live.or_else(|| self.0.iter().next_back()).map_or(LinkId(1), |(id, _)| *id)
+    }
+
+    /// Whether a session stands on one of them.
+    pub(crate) fn is_one_ready(&self) -> bool {
+        self.0.values().any(|link| link.is_live() && link.is_ready)
     }
 
     /// One of all links, by a number.
@@ -72,6 +79,7 @@ impl Links {
             calls: BTreeMap::new(),
             approvals: BTreeSet::new(),
             answered: BTreeMap::new(),
+            is_ready: false,
         };
         assert!(self.0.insert(id, link).is_none(), "link {id} was opened twice");
         let live = self.0.values().filter(|link| link.is_live()).count();
@@ -101,7 +109,10 @@ impl Links {
         let Some(link) = self.live_mut(id) else { return false };
         link.state = State::Open;
         match Dialect::OpenAi.read(message) {
-            Some(ServerEvent::SessionUpdated { .. }) => return true,
+            Some(ServerEvent::SessionUpdated { .. }) => {
+                link.is_ready = true;
+                return true;
+            }
             Some(ServerEvent::AudioDelta { item_id, delta, .. }) => {
                 let digits = delta.trim_end_matches('=').len() as u64;
                 let bytes = digits * 3 / 4;

@@ -167,7 +167,7 @@ impl Oracle {
     }
 
     /// Sequence numbers go up by one; the timestamp is that of a 20 ms slot that no other packet was in.
-    fn check_packet(&mut self, now: Instant, datagram: &[u8]) {
+    pub(crate) fn check_packet(&mut self, now: Instant, datagram: &[u8]) {
         let packet = Packet::parse(datagram).expect("what is sent is RTP");
         assert_eq!(packet.payload_type, self.encoding.payload_type());
         assert_eq!(packet.payload.len(), self.encoding.frame_bytes());
@@ -186,7 +186,7 @@ impl Oracle {
     }
 
     /// What the server is told was heard is at most what was sent; the rest holds of each link.
-    fn check_client_event(&mut self, link: LinkId, text: &str) {
+    pub(crate) fn check_client_event(&mut self, link: LinkId, text: &str) {
         let event: serde_json::Value = serde_json::from_str(text).expect("what is sent is JSON");
         check_client_event(self.dialect, &event).unwrap_or_else(|why| panic!("{why}: {text}"));
         self.links.client_said(link, &event);

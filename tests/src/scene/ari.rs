@@ -133,9 +133,10 @@ impl Scene {
 
     /// Nothing passes on the event socket any more, and nobody is told. Requests go through, and so does another event
     /// socket.
-    pub fn event_socket_goes_half_open(&mut self) {
-        let socket = self.events.expect("the event socket is open");
-        self.asterisk.falls_half_open(socket);
+    /// Returns whether there is one.
+    pub fn event_socket_goes_half_open(&mut self) -> bool {
+        self.events.into_iter().for_each(|socket| self.asterisk.falls_half_open(socket));
+        self.events.is_some()
     }
 
     /// Asterisk is gone for so long, with all channels; requests that it has not answered it never does.
@@ -164,6 +165,11 @@ impl Scene {
         let target = format!("/ari/events?app={}", self.stage.call.ari_app);
         let authorization = Some(authorization.as_str());
         self.step_asterisk(pbx::Input::EventsOpened { socket: STRANGER, target: &target, authorization });
+    }
+
+    /// It goes away again.
+    pub fn another_client_leaves(&mut self) {
+        self.step_asterisk(pbx::Input::EventsClosed { socket: STRANGER });
     }
 
     /// What Asterisk answers another client of ARI: the status, and the body if it is JSON.

@@ -166,7 +166,9 @@ impl Scene {
         agent: Option<Box<dyn Agent>>,
     ) {
         let dialect = self.stage.call.session.dialect;
-        let agent: Box<dyn Agent> = match (agent.or_else(|| self.stage.agent.take()), &self.stage.greeting) {
+        let planned = agent.or_else(|| self.stage.agent.take());
+        let planned = planned.or_else(|| self.agents.as_mut().map(|make| make()));
+        let agent: Box<dyn Agent> = match (planned, &self.stage.greeting) {
             (Some(agent), _) => agent,
             (None, Some(greeting)) => Box::new(Parrot::greeting_with(greeting.clone(), 24_000)),
             (None, None) => Box::new(Parrot::new()),
@@ -206,6 +208,8 @@ impl Scene {
             self.model_audio.extend(&samples);
             self.audio_sent += Duration::from_millis(audio.len() as u64 / 64);
             self.socket_mut(call, link).into_iter().for_each(|socket| socket.audio.extend(&samples));
+            let now = self.now;
+            self.parties.get_mut(&call).into_iter().for_each(|party| party.gave_audio = Some(now));
         } else {
             check_client_message(dialect, text.as_bytes()).unwrap_or_else(|why| panic!("{why}: {text}"));
             self.client_events.push(text.to_owned());
@@ -369,6 +373,14 @@ impl Scene {
     /// The Realtime server does not even answer pings any more.
     pub fn realtime_falls_mute(&mut self) {
         self.newest_behaves(Manner::Mute);
+    }
+
+    /// Servers that have fallen silent speak again, and connections that were about to break do not.
+    pub fn realtime_speaks(&mut self) {
+        for socket in &mut self.sockets {
+            (socket.manner, socket.breaks_after) = (Manner::Speaks, None);
+        }
+        self.vanished_until = self.now;
     }
 
     fn newest_behaves(&mut self, manner: Manner) {

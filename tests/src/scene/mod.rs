@@ -4,17 +4,20 @@
 //! This is what a test tells its stories with: somebody dials, speaks, hangs up; a server refuses, falls
 //! silent, goes away; and afterwards one looks at what was heard, observed and left behind.
 
+mod after;
 mod ari;
 mod links;
 mod mail;
 mod orders;
 mod peers;
 mod process;
+mod sabotage;
 mod stage;
 #[cfg(test)]
 mod tests;
 mod weather;
 
+pub use sabotage::Sabotage;
 pub use stage::{Attempt, Performance, Stage};
 pub use weather::{Requests as RequestWeather, Way};
 
@@ -26,7 +29,7 @@ use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId};
 use ari_bridge_core::observe::{Observation, Severity, TurnLatency};
 use ari_bridge_core::sim::asterisk::{self as pbx, Asterisk, CallerState};
 use ari_bridge_core::sim::caller::Caller;
-use ari_bridge_core::sim::realtime as server;
+use ari_bridge_core::sim::realtime::{self as server, Agent};
 use ari_bridge_core::switchboard::{self, Switchboard};
 use ari_bridge_core::time::{Duration, Instant};
 use core::net::SocketAddr;
@@ -74,6 +77,9 @@ pub enum Line {
     Answered(String, String, String, TurnLatency),
 }
 
+/// Makes an agent for a link.
+type Agents = Box<dyn FnMut() -> Box<dyn Agent>>;
+
 struct Party {
     call: Taped<Call>,
     next: call::Next,
@@ -83,6 +89,11 @@ struct Party {
     /// What the names of all that it makes on Asterisk begin with.
     prefix: String,
     began: Instant,
+    /// Whether its end is decided.
+    is_ending: bool,
+    is_answered: bool,
+    /// When the server was last given something of the caller's audio.
+    gave_audio: Option<Instant>,
 }
 
 /// The scene.
@@ -122,6 +133,9 @@ pub struct Scene {
     /// How long the calls lasted that are over, all together.
     lived: Duration,
     weather: Weather,
+    /// Who speaks behind the links for which nobody else is planned.
+    agents: Option<Agents>,
+    calls_started: u64,
     /// How often each fault has happened that happens by chance.
     pub tally: Tally,
     /// The requests of the bridge to Asterisk, and when each was sent: method and path.
@@ -187,6 +201,8 @@ impl Scene {
             steps: 0,
             lived: Duration::ZERO,
             weather: Weather::fine(),
+            agents: None,
+            calls_started: 0,
             tally: Tally::default(),
             requested: Vec::new(),
             free_ports: VecDeque::new(),
@@ -342,6 +358,18 @@ impl Scene {
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// How many calls were begun.
+    #[must_use]
+    pub fn started(&self) -> u64 {
+        self.calls_started
+    }
+
+    /// How late it is.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
     }
 
     /// How long all calls together have lasted.

@@ -9,6 +9,7 @@ use ari_bridge_core::actions::Actions;
 use ari_bridge_core::call::{self, IoFault, Origin, Record, Start};
 use ari_bridge_core::capture::SwitchboardStart;
 use ari_bridge_core::id::{CallId, InstanceNonce};
+use ari_bridge_core::observe::Observation;
 use ari_bridge_core::settings::SwitchboardSettings;
 use ari_bridge_core::switchboard;
 use ari_bridge_core::time::{Duration, UtcNanos};
@@ -150,7 +151,19 @@ impl Scene {
             Taped::begin(&self.stage.call, start, self.now, &mut out, self.stage.tape_bytes, encore);
         let oracle = Oracle::new(&self.stage.call, self.stage.media.format);
         let (prefix, now) = (format!("{}-", start.ids), self.now);
-        let party = Party { call, next, last: now, local: None, oracle, prefix, began: now };
+        self.calls_started += 1;
+        let party = Party {
+            call,
+            next,
+            last: now,
+            local: None,
+            oracle,
+            prefix,
+            began: now,
+            is_ending: false,
+            is_answered: false,
+            gave_audio: None,
+        };
         let twin = self.parties.insert(id, party);
         assert!(twin.is_none(), "there is a call {id:?} already");
         assert!(self.parties.len() <= self.stage.max_calls, "more calls than may be");
@@ -196,6 +209,14 @@ impl Scene {
         for action in out.iter() {
             let is_told = |to: SocketAddr| to.ip() == host && ports.contains(&to.port());
             party.oracle.check_action(party.last, action, out, is_told);
+            if let Some(sabotage) = self.stage.sabotage {
+                sabotage.shows(&mut party.oracle, party.last, action, out);
+            }
+            match action {
+                call::Action::Observe(Observation::Ending(_)) => party.is_ending = true,
+                call::Action::Observe(Observation::Answered { .. }) => party.is_answered = true,
+                _ => {}
+            }
             if let call::Action::Finish(outcome) = action {
                 self.waits_for.finished(id);
                 let left = self.asterisk.ids().find(|name| name.starts_with(party.prefix.as_str()));
@@ -207,6 +228,12 @@ impl Scene {
     fn perform_call(&mut self, id: CallId, out: &call::Actions) {
         use call::Action;
         for action in out.iter() {
+            if self.stage.sabotage.is_some_and(|sabotage| sabotage.loses(action, out)) {
+                if let Action::Ari { id: request, .. } = action {
+                    self.send(Parcel::Call(id, Letter::Reply(request, 204, Vec::new())));
+                }
+                continue;
+            }
             match action {
                 Action::Ari { id: request, method, path, timeout, .. } => {
                     self.request(Some(id), request, method, out.text(path), timeout);

@@ -1,5 +1,6 @@
 //! How a scene is set up.
 
+use super::Sabotage;
 use crate::taped::{LIMIT_BYTES, Shelf};
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::settings::{CallSettings, MediaPlan};
@@ -111,8 +112,10 @@ pub struct Stage {
     pub safety: bool,
     /// Where the captures of the switchboards and the calls go once they are over.
     pub shelf: Option<Shelf>,
-    /// How much of a life such a capture holds, in bytes.
+    /// How much of a life such a capture holds, in bytes; nothing is recorded, where that is 0.
     pub tape_bytes: usize,
+    /// What is broken on purpose between the machines and the world.
+    pub sabotage: Option<Sabotage>,
 }
 
 impl Default for Stage {
@@ -140,6 +143,7 @@ impl Default for Stage {
             safety: false,
             shelf: None,
             tape_bytes: LIMIT_BYTES,
+            sabotage: None,
             functions: Vec::new(),
         }
     }

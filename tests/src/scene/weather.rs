@@ -41,6 +41,12 @@ pub struct Way {
     pub ssrc: u32,
     /// By how much the port is another one than they are expected from.
     pub port: u16,
+    memory: Memory,
+}
+
+/// What a way remembers of the packets so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Memory {
     in_burst: u32,
     last: Option<Instant>,
 }
@@ -118,10 +124,10 @@ impl Way {
             return [None, None];
         }
         if happens(self.burst, Fault::BurstLoss, tally) {
-            self.in_burst = 3 + packet.len() as u32 % LONGEST_BURST;
+            self.memory.in_burst = 3 + packet.len() as u32 % LONGEST_BURST;
         }
-        if self.in_burst > 0 {
-            self.in_burst -= 1;
+        if self.memory.in_burst > 0 {
+            self.memory.in_burst -= 1;
             return [None, None];
         }
         if happens(self.loss, Fault::Loss, tally) {
@@ -148,12 +154,12 @@ impl Way {
             lag += now.since(since) * self.drift / 1_000_000;
         }
         // Each on its own way would be overtaken all the time.
-        let at = (now + lag).max(self.last.unwrap_or(now));
+        let at = (now + lag).max(self.memory.last.unwrap_or(now));
         lag = at.since(now);
         if is_overtaken {
             lag += OVERTAKEN_BY;
         } else {
-            self.last = Some(at);
+            self.memory.last = Some(at);
         }
         [comes_twice.then(|| (lag, packet.clone())), Some((lag, packet))]
     }
@@ -193,8 +199,8 @@ impl Scene {
 
     /// No more faults by chance: what the network and Asterisk hold comes, what was late is not any more.
     pub fn weather_clears(&mut self) {
-        self.weather.up = Way { last: self.weather.up.last, ..Way::default() };
-        self.weather.down = Way { last: self.weather.down.last, ..Way::default() };
+        self.weather.up = Way { memory: self.weather.up.memory, ..Way::default() };
+        self.weather.down = Way { memory: self.weather.down.memory, ..Way::default() };
         self.weather.requests = Requests::default();
         self.asterisk.faults = pbx::Faults::default();
         self.events_flow();

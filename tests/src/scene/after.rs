@@ -1,0 +1,77 @@
+//! The end of all faults in a scene, and what is to be seen then.
+
+use super::{Agents, Attempt, Performance, Scene};
+use ari_bridge_core::id::CallId;
+use ari_bridge_core::sim::realtime::Agent;
+use ari_bridge_core::time::{Duration, Instant};
+
+impl Scene {
+    /// From now on these speak behind the links for which nobody else is planned.
+    pub fn agents_are(&mut self, make: impl FnMut() -> Box<dyn Agent> + 'static) {
+        self.agents = Some(Box::new(make) as Agents);
+    }
+
+    /// What comes of functions from now on.
+    pub fn functions_become(&mut self, functions: Vec<Performance>) {
+        self.stage.functions = functions;
+    }
+
+    /// Whether no media port is free from now on.
+    pub fn ports_are_gone(&mut self, are_gone: bool) {
+        self.stage.no_ports = are_gone;
+    }
+
+    /// All that a test has made go wrong is over: the network carries everything, servers serve, clocks run.
+    pub fn faults_end(&mut self) {
+        self.weather_clears();
+        self.ports_are_gone(false);
+        self.asterisk_comes_up();
+        self.another_client_leaves();
+        self.stage.attempts.clear();
+        self.realtime_becomes(|| Attempt::Serve);
+        self.realtime_speaks();
+    }
+
+    /// Whether the bridge runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.switchboard.is_some()
+    }
+
+    /// How long calls may go on when the bridge is told to stop.
+    #[must_use]
+    pub fn drain_time(&self) -> Duration {
+        self.stage.drain
+    }
+
+    /// How many requests the bridge waits for.
+    #[must_use]
+    pub fn open_requests(&self) -> usize {
+        self.waits_for.open()
+    }
+
+    /// The calls whose end is not decided.
+    #[must_use]
+    pub fn calls_going_on(&self) -> Vec<CallId> {
+        let going_on = self.parties.iter().filter(|(_, party)| !party.is_ending);
+        going_on.map(|(call, _)| *call).collect()
+    }
+
+    /// Those of them whose caller is answered and whose session stands.
+    #[must_use]
+    pub fn standing(&self) -> Vec<CallId> {
+        let stands = |call: &CallId| {
+            let party = &self.parties[call];
+            party.is_answered && party.oracle.links().is_one_ready()
+        };
+        self.calls_going_on().into_iter().filter(stands).collect()
+    }
+
+    /// Whether the server was given something of the caller's audio within this time; `None` if the call is ending or over.
+    #[must_use]
+    pub fn flows(&self, call: CallId, within: Duration) -> Option<bool> {
+        let party = self.parties.get(&call).filter(|party| !party.is_ending)?;
+        let gave = party.gave_audio.unwrap_or(Instant::START);
+        Some(self.now.since(gave) <= within)
+    }
+}

@@ -1,0 +1,110 @@
+//! When the faults stop: what must be well again, by when, and what must be gone at the end.
+
+use super::{Life, speeches};
+use ari_bridge_core::sim::asterisk::CallerState;
+use ari_bridge_core::time::{Duration, Instant};
+
+/// When media must flow again where a session stands.
+const FLOWS_WITHIN: Duration = Duration::from_millis(500);
+
+/// When it must flow everywhere, or the call must have ended.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long it may take at most from a caller's words to an answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
+
+/// How long a bridge that was told to stop may take for it, beyond what it lets calls end in.
+const STOPS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long it may take until nothing is left of calls whose callers have hung up: longer than a request may yet be carried
+/// out on Asterisk that has lost it, and a sweep that comes after it.
+const CLEARS_WITHIN: Duration = Duration::from_secs(120);
+
+/// What nobody may read in what the bridge tells: who calls, and what was said.
+const PRIVATE: [&str; 4] = ["4930123456", "4930654321", "what I said", "told to say"];
+
+impl Life<'_> {
+    /// The faults stop.
+    pub(super) fn recovers(&mut self) {
+        self.tells("the faults stop");
+        self.mind.come_to_reason();
+        self.scene.faults_end();
+        if self.drains {
+            self.stops();
+            self.scene.bridge_starts();
+        }
+        let since = self.scene.now();
+        let standing = self.scene.standing();
+        self.scene.run_for(FLOWS_WITHIN);
+        for call in standing {
+            let flows = self.scene.flows(call, FLOWS_WITHIN);
+            assert!(flows.unwrap_or(true), "media of call {call} does not flow though its session stands");
+        }
+        self.scene.run_for(RECOVERS_WITHIN - FLOWS_WITHIN);
+        for call in self.scene.calls_going_on() {
+            let flows = self.scene.flows(call, FLOWS_WITHIN);
+            assert!(flows.unwrap_or(true), "10 s after the faults, call {call} neither flows nor ends");
+        }
+        self.everybody_is_answered(since);
+    }
+
+    /// Who is still on the line says something, and hears something.
+    fn everybody_is_answered(&mut self, since: Instant) {
+        let waits = |life: &Self, caller: u64| {
+            matches!(life.scene.state(caller), Some(CallerState::Answered | CallerState::Ringing))
+        };
+        let waiting: Vec<u64> = (1..=self.callers).filter(|caller| waits(self, *caller)).collect();
+        self.tells(format_args!("callers {waiting:?} speak"));
+        for caller in &waiting {
+            self.scene.say(*caller, &speeches()[1]);
+        }
+        let spoke_at = self.scene.now();
+        let by = spoke_at + ANSWERS_WITHIN;
+        for caller in waiting {
+            while waits(self, caller) && self.scene.silence(caller) > self.scene.now().since(spoke_at) {
+                assert!(
+                    self.scene.now() < by,
+                    "caller {caller} is {:?} and hears nothing, {:?} after the faults",
+                    self.scene.state(caller),
+                    self.scene.now().since(since)
+                );
+                self.scene.run_for(Duration::from_millis(100));
+            }
+        }
+    }
+
+    /// The bridge is told to stop, and does.
+    fn stops(&mut self) {
+        let by = self.scene.now() + self.scene.drain_time() + STOPS_WITHIN;
+        while self.scene.is_running() {
+            assert!(self.scene.now() < by, "the bridge does not stop; requests {:?}", self.scene.open_requests());
+            self.scene.run_for(Duration::from_millis(100));
+        }
+    }
+
+    /// All hang up, the bridge stops, and nothing is left.
+    pub(super) fn ends(&mut self) {
+        self.tells("all hang up");
+        (1..=self.callers).for_each(|caller| self.scene.hang_up(caller));
+        let by = self.scene.now() + CLEARS_WITHIN;
+        while self.scene.calls() > 0 || self.scene.asterisk.ids().next().is_some() {
+            let left: Vec<_> = self.scene.asterisk.ids().collect();
+            assert!(
+                self.scene.now() < by,
+                "{} calls are not over, and {left:?} are left on Asterisk",
+                self.scene.calls()
+            );
+            self.scene.run_for(Duration::from_millis(100));
+        }
+        self.tells("the bridge is told to stop");
+        self.scene.drain();
+        self.stops();
+        assert_eq!(self.scene.links_open(), [], "Realtime links are left open");
+        assert_eq!(self.scene.open_requests(), 0, "requests are left on their way");
+        for (_, observation) in &self.scene.observations {
+            let told = format!("{observation} {observation:?}");
+            let private = PRIVATE.iter().find(|word| told.contains(*word));
+            assert_eq!(private, None, "the log says {told}");
+        }
+    }
+}
