@@ -124,6 +124,34 @@ faults! {
     PromptMissing = "prompt-missing",
 }
 
+impl Fault {
+    /// Whether it happens by chance all the time, or is how a life begins; the others happen at a moment.
+    #[must_use]
+    pub const fn is_weather(self) -> bool {
+        matches!(
+            self,
+            Self::Loss
+                | Self::BurstLoss
+                | Self::Reorder
+                | Self::Duplicate
+                | Self::Corruption
+                | Self::Jitter
+                | Self::ClockDrift
+                | Self::ReplyLate
+                | Self::ReplyLost
+                | Self::RequestLost
+                | Self::Refused4xx
+                | Self::Refused5xx
+                | Self::ReplyTwice
+                | Self::Overtaken
+                | Self::EventsFirst
+                | Self::CaptureFull
+                | Self::QueueFull
+                | Self::PromptMissing
+        )
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

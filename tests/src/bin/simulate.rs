@@ -281,9 +281,12 @@ impl Run {
     fn keep_captures(&self, seed: u64) -> Vec<PathBuf> {
         let shelf = Shelf::default();
         let bytes = simulation::bytes_of(seed);
-        let live = || simulation::live_recorded(&bytes, &self.args.options, &shelf);
+        let options = Options { has_room: true, ..self.args.options };
+        let live = || simulation::live_recorded(&bytes, &options, &shelf);
         let _ = panic::catch_unwind(AssertUnwindSafe(live));
-        let _ = fs::create_dir_all(&self.args.out);
+        if let Err(why) = fs::create_dir_all(&self.args.out) {
+            eprintln!("{} cannot be made: {why}", self.args.out.display());
+        }
         let mut files = Vec::new();
         for (number, recorded) in shelf.take().iter().enumerate() {
             let kind = if simulation::is_of_a_call(recorded) { "call" } else { "switchboard" };

@@ -49,6 +49,11 @@ impl Ledger {
         }
     }
 
+    /// The model speaks another format after all.
+    pub(super) fn is_not_passed_on(&mut self) {
+        (self.is_passed_on, self.items) = (false, Vec::new());
+    }
+
     pub(super) fn server_said(&mut self, message: &[u8]) {
         if !self.is_passed_on {
             return;

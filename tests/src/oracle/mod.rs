@@ -11,6 +11,7 @@ pub(crate) use requests::Requests;
 use ari_bridge_core::call::{Action, Actions, MAX_ACTIONS_PER_STEP, Next, Outcome, Record};
 use ari_bridge_core::format::{Encoding, MediaFormat};
 use ari_bridge_core::id::LinkId;
+use ari_bridge_core::observe::Observation;
 use ari_bridge_core::realtime::Dialect;
 use ari_bridge_core::rtp::Packet;
 use ari_bridge_core::settings::{CallSettings, Fallback, RtpSource};
@@ -155,6 +156,7 @@ impl Oracle {
                     Action::OpenRealtime { link, .. } => self.links.open(link),
                     Action::PingRealtime { link } => self.links.ping(link),
                     Action::CloseRealtime { link, .. } => self.links.close(link),
+                    Action::Observe(Observation::FormatRefused { .. }) => self.ledger.is_not_passed_on(),
                     Action::Record(Record::AgentSaid { item_id, heard_ms, received_ms, .. }) => {
                         assert!(heard_ms <= received_ms, "{heard_ms} ms heard of {received_ms} ms received");
                         self.ledger.is_recorded(out.text(item_id), heard_ms);

@@ -45,8 +45,8 @@ impl Requests {
     pub(crate) fn sent(&mut self, owner: Owner, id: RequestId, method: &'static str, path: &str) {
         let asked = Asked { method, path: path.to_owned() };
         if let Some(what) = asked.lets_go_of() {
-            let twin = self.open.values().find(|other| other.lets_go_of() == Some(what));
-            assert!(twin.is_none(), "two in flight to let go of {what}: {twin:?} and {asked:?}");
+            let twin = self.open.iter().find(|(_, other)| other.lets_go_of() == Some(what));
+            assert!(twin.is_none(), "two in flight to let go of {what}: {twin:?}, and {asked:?} of {owner:?}");
         }
         if path.contains("/continue") {
             let of_owner = self.open.iter().filter(|((other, _), _)| *other == owner);
@@ -79,9 +79,16 @@ impl Requests {
         assert!(open.is_empty(), "{call:?} is over, with requests on their way: {open:?}");
     }
 
+    /// A call hears that Asterisk was restarted: of what was asked of the old one it waits for creates only, which the new one
+    /// may have got.
+    pub(crate) fn asterisk_restarted(&mut self, call: CallId) {
+        self.open.retain(|(owner, _), asked| *owner != Some(call) || asked.is_create());
+    }
+
     /// The process is gone, and waits for nothing.
     pub(crate) fn forget(&mut self) {
         self.open.clear();
+        self.told.clear();
     }
 
     /// How many are on their way.

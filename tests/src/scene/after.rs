@@ -23,6 +23,7 @@ impl Scene {
 
     /// All that a test has made go wrong is over: the network carries everything, servers serve, clocks run.
     pub fn faults_end(&mut self) {
+        self.run_for(self.weather.stalled_until.since(self.now));
         self.weather_clears();
         self.ports_are_gone(false);
         self.asterisk_comes_up();

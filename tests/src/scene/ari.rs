@@ -94,7 +94,7 @@ impl Scene {
                 self.request_fails(*id, IoFault::Refused);
             }
             Knock::Request(id, method, target) => {
-                self.befalls_a_request();
+                self.befalls_a_request(method);
                 self.step_asterisk(pbx::Input::Request { id: *id, method, target, authorization, body: b"" });
             }
             Knock::Datagram(local_port, from, bytes) => {
@@ -182,7 +182,9 @@ impl Scene {
         let authorization = Some(authorization.as_str());
         let mut out = pbx::Actions::new();
         let input = pbx::Input::Request { id: STRANGER, method, target, authorization, body: b"" };
+        let faults = core::mem::take(&mut self.asterisk.faults);
         self.asterisk_next = self.asterisk.step(self.now, input, &mut out).deadline;
+        self.asterisk.faults = faults;
         self.perform_asterisk(&out);
         let reply = |output| match output {
             pbx::Output::Reply { id: STRANGER, status, body } => {

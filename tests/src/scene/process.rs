@@ -6,7 +6,7 @@ use super::{Line, Party, Said, Scene, tick};
 use crate::oracle::Oracle;
 use crate::taped::{Encore, Taped};
 use ari_bridge_core::actions::Actions;
-use ari_bridge_core::call::{self, IoFault, Origin, Record, Start};
+use ari_bridge_core::call::{self, IoFault, Origin, Record, Start, StopReason};
 use ari_bridge_core::capture::SwitchboardStart;
 use ari_bridge_core::id::{CallId, InstanceNonce};
 use ari_bridge_core::observe::Observation;
@@ -183,6 +183,7 @@ impl Scene {
             call::Input::AriReply { id: request, .. } | call::Input::AriFailed { id: request, .. } => {
                 self.waits_for.settled(Some(id), request);
             }
+            call::Input::Stop(StopReason::AsteriskRestarted) => self.waits_for.asterisk_restarted(id),
             _ => {}
         }
         let is_timer = matches!(input, call::Input::Timer);

@@ -281,10 +281,11 @@ impl Scene {
     }
 
     /// Decides what befalls the request that is about to come to Asterisk.
-    pub(super) fn befalls_a_request(&mut self) {
+    pub(super) fn befalls_a_request(&mut self, method: &str) {
         let Requests { late, reply_lost, lost, refused_4xx, refused_5xx, overtaken, .. } =
             self.weather.requests;
-        let refusals = [400, 404, 409, 412, 422];
+        // Who is told that something is not there, or is there already, takes it for done.
+        let refusals: &[u16] = if method == "DELETE" { &[400, 412, 422] } else { &[400, 404, 409, 412, 422] };
         let errors = [500, 502, 503];
         let wait = Duration::from_millis(u64::from(self.weather.rng.below(8_000)));
         let pick = self.weather.rng.next_u32() as usize;

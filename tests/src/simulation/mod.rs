@@ -39,6 +39,9 @@ const MAX_CALLERS: u64 = 4;
 /// How much of each machine's life is recorded, in bytes.
 const TAPE_BYTES: usize = 4 << 20;
 
+/// How much, where all of it is wanted.
+const ROOM_BYTES: usize = 256 << 20;
+
 /// What is simulated.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -46,11 +49,13 @@ pub struct Options {
     pub faults: FaultSet,
     /// What is broken on purpose.
     pub sabotage: Option<Sabotage>,
+    /// Whether the disk has room for all of a life, also where it should be full.
+    pub has_room: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { faults: FaultSet::ALL, sabotage: None }
+        Self { faults: FaultSet::ALL, sabotage: None, has_room: false }
     }
 }
 
@@ -172,6 +177,7 @@ struct Life<'a> {
     /// What was done, a line each.
     story: Vec<String>,
     drains: bool,
+    is_replaced: bool,
 }
 
 impl<'a> Life<'a> {
@@ -179,8 +185,13 @@ impl<'a> Life<'a> {
         let mut choices = Choices::new(bytes);
         let faults = faults(&mut choices, options.faults);
         let mut stage = settings::stage(&mut choices);
-        let is_full = faults.has(Fault::CaptureFull) && options.sabotage.is_none();
-        let tape = if is_full { 2_000 << choices.below(6) } else { TAPE_BYTES };
+        let room = 2_000 << choices.below(6);
+        let is_full = faults.has(Fault::CaptureFull);
+        let tape = match (options.has_room, is_full) {
+            (true, _) => ROOM_BYTES,
+            (false, true) => room,
+            (false, false) => TAPE_BYTES,
+        };
         stage.tape_bytes = if shelf.is_some() { tape } else { 0 };
         stage.shelf = shelf.cloned();
         stage.sabotage = options.sabotage;
@@ -202,7 +213,7 @@ impl<'a> Life<'a> {
             }
         }
         let mut life =
-            Self { choices, scene, faults, mind, callers: 0, story: Vec::new(), drains: false };
+            Self { choices, scene, faults, mind, callers: 0, story: Vec::new(), drains: false, is_replaced: false };
         life.weather_begins();
         life
     }
@@ -261,7 +272,7 @@ impl<'a> Life<'a> {
             }
             _ => {
                 let possible: Vec<Fault> =
-                    Fault::ALL.iter().copied().filter(|fault| self.faults.has(*fault)).collect();
+                    Fault::ALL.iter().copied().filter(|it| self.faults.has(*it) && !it.is_weather()).collect();
                 let Some(fault) = possible.get(self.choices.below(possible.len())) else { return };
                 self.tells(fault);
                 self.drains |= matches!(fault, Fault::Drain | Fault::StopNow);
@@ -270,7 +281,7 @@ impl<'a> Life<'a> {
         }
         if !self.scene.is_running() {
             self.scene.bridge_starts();
-            self.drains = false;
+            (self.drains, self.is_replaced) = (false, false);
         }
     }
 

@@ -12,7 +12,7 @@ use core::net::SocketAddr;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Where the media of Asterisk comes from in a scene, and where a stranger's does.
+/// Where a stranger's packets come from.
 const STRANGER: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 9);
 
 /// How attempts to reach the Realtime server go wrong for a while.
@@ -113,9 +113,10 @@ impl Life<'_> {
             }
             Fault::Replaced => {
                 self.scene.another_client_registers();
+                self.is_replaced = true;
                 true
             }
-            Fault::ChannelGone => self.a_channel_goes(),
+            Fault::ChannelGone if self.scene.asterisk.is_running() => self.a_channel_goes(),
             Fault::ToolFails => {
                 let functions = settings::failing_functions(&mut self.choices);
                 self.scene.functions_become(functions);
@@ -134,6 +135,7 @@ impl Life<'_> {
                 true
             }
             Fault::Crash if self.scene.is_running() => {
+                (self.drains, self.is_replaced) = (false, false);
                 self.scene.bridge_crashes();
                 self.scene.run_for(a_while);
                 self.scene.bridge_starts();
@@ -214,7 +216,8 @@ impl Life<'_> {
             Fault::DeltaAfterCancel => self.a_cancelled_item_goes_on(),
             Fault::HugeDelta if has_link => {
                 let seconds = [20, 120, 320, 700][amount];
-                self.forges_delta("item_huge", 0x31, seconds * 8_000);
+                let item = format!("item_huge_{}", self.story.len());
+                self.forges_delta(&item, 0x31 + self.story.len() as u8 % 64, seconds * 8_000);
                 true
             }
             Fault::UnknownEvent if has_link => {
