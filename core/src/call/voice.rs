@@ -27,7 +27,8 @@ pub(super) struct Voice {
     source: RtpSource,
     /// Whom packets are taken from and sent to: the address that Asterisk told, or the first sender.
     peer: Option<SocketAddr>,
-    is_told: bool,
+    /// The address that Asterisk told. Who sends from there is no stranger, whoever was learned before.
+    told: Option<SocketAddr>,
     is_learned: bool,
     /// When a packet came last from whom they are taken.
     heard_at: Option<Instant>,
@@ -61,7 +62,7 @@ impl Voice {
             is_open: true,
             source: settings.rtp_source,
             peer: None,
-            is_told: false,
+            told: None,
             is_learned: false,
             heard_at: None,
             runs: false,
@@ -85,9 +86,9 @@ impl Voice {
 
     /// Asterisk told where its media channel is. Returns whether that is news.
     pub(super) fn told(&mut self, address: SocketAddr) -> bool {
-        let is_news = !core::mem::replace(&mut self.is_told, true);
+        let is_news = self.told.is_none();
         if is_news {
-            self.peer = Some(address);
+            (self.told, self.peer) = (Some(address), Some(address));
         }
         is_news
     }
@@ -174,9 +175,9 @@ impl Voice {
         // On a socket that is bound to `::`, an IPv4 peer appears as an IPv6 one (RFC 4291 §2.5.5.2).
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
         let is_welcome = match (self.source, self.is_learned) {
-            (RtpSource::Strict, _) | (RtpSource::Learn, true) => self.peer == Some(from),
+            (RtpSource::Strict, _) | (RtpSource::Learn, true) => [self.peer, self.told].contains(&Some(from)),
             // Before the channel was told there is none of ours: what comes is late, and an earlier call's.
-            (RtpSource::Learn, false) => self.is_told,
+            (RtpSource::Learn, false) => self.told.is_some(),
         };
         if is_welcome {
             self.heard_at = Some(now);
