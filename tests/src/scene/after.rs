@@ -1,9 +1,30 @@
 //! The end of all faults in a scene, and what is to be seen then.
 
-use super::{Agents, Attempt, Performance, Scene};
+use super::{Agents, Attempt, Party, Performance, Scene};
+use ari_bridge_core::call::Action;
 use ari_bridge_core::id::CallId;
-use ari_bridge_core::sim::realtime::Agent;
+use ari_bridge_core::observe::{Observation, Recovery};
+use ari_bridge_core::settings::Prompt;
+use ari_bridge_core::sim::realtime::{self as server, Agent};
 use ari_bridge_core::time::{Duration, Instant};
+
+/// How long before the longest allowed time a call may begin to say goodbye.
+const BEFORE_THE_END: Duration = Duration::from_secs(12);
+
+impl Party {
+    /// Takes note of what is seen of its course.
+    pub(super) fn sees(&mut self, action: Action) {
+        match action {
+            Action::Observe(Observation::Ending(_)) => self.is_ending = true,
+            Action::Observe(Observation::Answered { .. }) => self.is_answered = true,
+            Action::Observe(Observation::ToolCalled { .. })
+            | Action::Observe(Observation::Recovery(Recovery::Prompt(Prompt::Goodbye | Prompt::Moment))) => {
+                self.may_leave = true;
+            }
+            _ => {}
+        }
+    }
+}
 
 impl Scene {
     /// From now on these speak behind the links for which nobody else is planned.
@@ -29,6 +50,7 @@ impl Scene {
         self.asterisk_comes_up();
         self.another_client_leaves();
         self.stage.attempts.clear();
+        self.realtime_fails(&server::Fault::Over);
         self.realtime_becomes(|| Attempt::Serve);
         self.realtime_speaks();
     }
@@ -58,12 +80,16 @@ impl Scene {
         going_on.map(|(call, _)| *call).collect()
     }
 
-    /// Those of them whose caller is answered and whose session stands.
+    /// Those of them whose caller is answered and whose session stands, and that have no reason to leave.
     #[must_use]
     pub fn standing(&self) -> Vec<CallId> {
+        let (max_call, idle) = (self.stage.call.max_call, self.stage.call.idle);
         let stands = |call: &CallId| {
             let party = &self.parties[call];
-            party.is_answered && party.oracle.links().is_one_ready()
+            let may_leave = party.may_leave
+                || idle.is_some()
+                || self.now.since(party.began) + BEFORE_THE_END > max_call;
+            party.is_answered && party.oracle.links().is_one_ready() && !may_leave
         };
         self.calls_going_on().into_iter().filter(stands).collect()
     }

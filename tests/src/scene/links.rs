@@ -381,6 +381,18 @@ impl Scene {
             (socket.manner, socket.breaks_after) = (Manner::Speaks, None);
         }
         self.vanished_until = self.now;
+        // What the network has held comes now, in its order.
+        let (soon, mut held) = (self.now + FLIGHT + self.stage.server_lag, Vec::new());
+        self.parcels.retain_mut(|(at, parcel)| {
+            let waits = *at > soon && parcel.link().is_some();
+            if waits {
+                held.push(core::mem::replace(parcel, Parcel::Lost));
+            }
+            !waits
+        });
+        for parcel in held {
+            self.send_after(self.stage.server_lag, parcel);
+        }
     }
 
     fn newest_behaves(&mut self, manner: Manner) {

@@ -91,6 +91,8 @@ struct Party {
     began: Instant,
     /// Whether its end is decided.
     is_ending: bool,
+    /// Whether it may have begun to say goodbye, and does not listen any more.
+    may_leave: bool,
     is_answered: bool,
     /// When the server was last given something of the caller's audio.
     gave_audio: Option<Instant>,

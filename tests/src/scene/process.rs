@@ -67,7 +67,10 @@ impl Scene {
         self.requests.clear();
         self.waits_for.forget();
         self.close_event_socket();
-        self.parcels.retain(|(_, parcel)| matches!(parcel, Parcel::Asterisk(_)));
+        let of_asterisk = |parcel: &Parcel| {
+            matches!(parcel, Parcel::Asterisk(_) | Parcel::Release | Parcel::EventsFlow)
+        };
+        self.parcels.retain(|(_, parcel)| of_asterisk(parcel));
     }
 
     /// The process is told to stop.
@@ -161,6 +164,7 @@ impl Scene {
             prefix,
             began: now,
             is_ending: false,
+            may_leave: false,
             is_answered: false,
             gave_audio: None,
         };
@@ -184,6 +188,7 @@ impl Scene {
                 self.waits_for.settled(Some(id), request);
             }
             call::Input::Stop(StopReason::AsteriskRestarted) => self.waits_for.asterisk_restarted(id),
+            call::Input::Stop(_) => party.may_leave = true,
             _ => {}
         }
         let is_timer = matches!(input, call::Input::Timer);
@@ -213,11 +218,7 @@ impl Scene {
             if let Some(sabotage) = self.stage.sabotage {
                 sabotage.shows(&mut party.oracle, party.last, action, out);
             }
-            match action {
-                call::Action::Observe(Observation::Ending(_)) => party.is_ending = true,
-                call::Action::Observe(Observation::Answered { .. }) => party.is_answered = true,
-                _ => {}
-            }
+            party.sees(action);
             if let call::Action::Finish(outcome) = action {
                 self.waits_for.finished(id);
                 let left = self.asterisk.ids().find(|name| name.starts_with(party.prefix.as_str()));

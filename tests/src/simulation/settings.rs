@@ -110,10 +110,10 @@ fn call(choices: &mut Choices<'_>, audio_format: ModelFormat) -> CallSettings {
     }
 }
 
-/// Prompts of so many samples each.
+/// Prompts of so many samples each, in a voice that is none of an agent's.
 pub(super) fn own_prompts(samples: usize) -> Arc<Prompts> {
     let mut prompts = Prompts::default();
-    let samples: Vec<i16> = (0..samples).map(|n| if n % 60 < 30 { 3_000 } else { -3_000 }).collect();
+    let samples: Vec<i16> = (0..samples).map(|n| if n % 60 < 30 { 150 } else { -150 }).collect();
     Prompt::ALL.into_iter().for_each(|prompt| prompts.set(prompt, &samples));
     Arc::new(prompts)
 }

@@ -217,7 +217,7 @@ impl Life<'_> {
             Fault::HugeDelta if has_link => {
                 let seconds = [20, 120, 320, 700][amount];
                 let item = format!("item_huge_{}", self.story.len());
-                self.forges_delta(&item, 0x31 + self.story.len() as u8 % 64, seconds * 8_000);
+                self.forges_delta(&item, 0xB0 + self.story.len() as u8 % 32, seconds * 8_000);
                 true
             }
             Fault::UnknownEvent if has_link => {

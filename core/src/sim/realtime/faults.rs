@@ -22,6 +22,8 @@ pub enum Fault {
     Silent,
     /// The next answer is this one, whatever the agent would say.
     Answer(Answer),
+    /// Nothing goes wrong any more: the server speaks, and the agent answers.
+    Over,
 }
 
 /// How a response ends when all its parts are made.
@@ -66,6 +68,10 @@ impl Realtime {
             }
             Fault::Silent => self.is_silent = true,
             Fault::Answer(answer) => self.next_answers.push_back(answer.clone()),
+            Fault::Over => {
+                self.is_silent = false;
+                self.next_answers.clear();
+            }
         }
     }
 
