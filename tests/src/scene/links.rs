@@ -278,7 +278,12 @@ impl Scene {
 
     fn server_closes(&mut self, call: CallId, link: LinkId, code: u16, reason: &[u8]) {
         let Some(socket) = self.socket_mut(call, link) else { return };
-        if socket.state != State::Open || socket.manner != Manner::Speaks {
+        if socket.state != State::Open {
+            return;
+        }
+        if socket.manner != Manner::Speaks {
+            // Nobody hears of it.
+            socket.server = None;
             return;
         }
         socket.end(State::Ended);
@@ -379,6 +384,11 @@ impl Scene {
     pub fn realtime_speaks(&mut self) {
         for socket in &mut self.sockets {
             (socket.manner, socket.breaks_after) = (Manner::Speaks, None);
+        }
+        let nobody_is_there = |socket: &&Socket| socket.state == State::Open && socket.server.is_none();
+        let deserted = self.sockets.iter().filter(nobody_is_there).map(|socket| (socket.call, socket.link));
+        for (call, link) in deserted.collect::<Vec<_>>() {
+            self.breaks(call, link, IoFault::Reset);
         }
         self.vanished_until = self.now;
         // What the network has held comes now, in its order.

@@ -9,7 +9,6 @@ use ari_bridge_core::actions::Actions;
 use ari_bridge_core::call::{self, IoFault, Origin, Record, Start, StopReason};
 use ari_bridge_core::capture::SwitchboardStart;
 use ari_bridge_core::id::{CallId, InstanceNonce};
-use ari_bridge_core::observe::Observation;
 use ari_bridge_core::settings::SwitchboardSettings;
 use ari_bridge_core::switchboard;
 use ari_bridge_core::time::{Duration, UtcNanos};
