@@ -118,8 +118,10 @@ impl Ledger {
         }
     }
 
-    pub(super) fn is_recorded(&self, item_id: &str, heard_ms: u64) {
+    /// Nothing more of an item will be heard. What still comes of one that was not cut off is counted anew.
+    pub(super) fn is_recorded(&mut self, item_id: &str, heard_ms: u64) {
         self.is_told(item_id, heard_ms, "recorded");
+        self.items.retain(|item| item.item_id != item_id || item.cut_at.is_some());
     }
 
     /// No more was heard than was sent, and no less; but for what was blended at a begin, and what was the fade at an end.

@@ -13,7 +13,7 @@ pub enum Sabotage {
     CleanUp,
     /// The playout ledger: the server is told of 40 ms more than were heard.
     Ledger,
-    /// The reconnect: where a session was lost, the next is never opened.
+    /// The reconnect: the session after a lost one is given nothing of what the caller says.
     Reconnect,
     /// An answer to a function call is given twice.
     AnsweredTwice,
@@ -44,7 +44,10 @@ impl Sabotage {
             Action::Ari { method: Method::Delete, path, .. } => {
                 self == Self::CleanUp && out.text(path).starts_with("/bridges/")
             }
-            Action::OpenRealtime { link, .. } => self == Self::Reconnect && link != LinkId(1),
+            Action::SendRealtime { link, bytes } => {
+                let is_audio = || out.text(bytes).contains("input_audio_buffer.append");
+                self == Self::Reconnect && link != LinkId(1) && is_audio()
+            }
             _ => false,
         }
     }

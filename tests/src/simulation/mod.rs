@@ -185,7 +185,7 @@ impl<'a> Life<'a> {
         let mut choices = Choices::new(bytes);
         let faults = faults(&mut choices, options.faults);
         let mut stage = settings::stage(&mut choices);
-        let room = 2_000 << choices.below(6);
+        let room = 200_000 << choices.below(3);
         let is_full = faults.has(Fault::CaptureFull);
         let tape = match (options.has_room, is_full) {
             (true, _) => ROOM_BYTES,
