@@ -45,13 +45,9 @@ const fn story(fault: Fault) -> &'static str {
         }
         Fault::Overtaken => "a_delete_that_overtakes_its_create_is_made_up_for",
         Fault::AriReset => "calls_go_on_while_the_event_socket_is_away",
-        Fault::AriHalfOpen => {
-            "an_event_socket_that_is_half_open_is_found_within_ten_seconds_and_replaced"
-        }
+        Fault::AriHalfOpen => "an_event_socket_that_is_half_open_is_found_within_ten_seconds_and_replaced",
         Fault::AriAway => "three_calls_talk_on_while_the_event_socket_is_away_for_thirty_seconds",
-        Fault::AsteriskRestart => {
-            "calls_end_within_seconds_of_a_restart_of_asterisk_and_the_next_one_works"
-        }
+        Fault::AsteriskRestart => "calls_end_within_seconds_of_a_restart_of_asterisk_and_the_next_one_works",
         Fault::Replaced => "a_client_that_takes_the_application_is_left_it_until_the_bridge_is_started_again",
         Fault::ChannelGone => {
             "a_media_channel_that_vanished_while_nobody_told_ends_the_call_and_not_in_silence"
@@ -60,16 +56,12 @@ const fn story(fault: Fault) -> &'static str {
             "a_reset_at_each_byte_of_a_message_is_the_end_of_a_session_and_of_nothing_else"
         }
         Fault::RealtimeRefused => "a_refusal_that_passes_is_waited_for_while_the_caller_rings",
-        Fault::RealtimeVanished => {
-            "a_server_that_vanishes_for_ten_seconds_is_found_out_and_nothing_is_lost"
-        }
+        Fault::RealtimeVanished => "a_server_that_vanishes_for_ten_seconds_is_found_out_and_nothing_is_lost",
         Fault::RealtimeError | Fault::UnknownEvent => {
             "errors_and_events_that_nobody_knows_do_not_disturb_a_conversation"
         }
         Fault::RateLimit => "a_server_that_says_when_its_limit_is_over_is_asked_then",
-        Fault::ResponseRefused => {
-            "an_answer_that_fails_twice_is_spoken_about_and_the_caller_may_speak_again"
-        }
+        Fault::ResponseRefused => "an_answer_that_fails_twice_is_spoken_about_and_the_caller_may_speak_again",
         Fault::DeltaAfterCancel => "audio_of_an_answer_that_was_cut_off_is_not_heard",
         Fault::HugeDelta => {
             "an_answer_in_one_delta_of_minutes_is_taken_in_part_and_leaves_no_large_buffer_behind"
@@ -81,12 +73,8 @@ const fn story(fault: Fault) -> &'static str {
         Fault::NoPort => "no_media_port",
         Fault::Drain => "when_the_process_stops_a_caller_hears_so_and_goes_on_in_the_dialplan",
         Fault::StopNow => "told_a_second_time_the_process_ends_at_once_and_leaves_nothing",
-        Fault::Crash => {
-            "after_a_crash_amid_ten_calls_each_caller_hears_the_agent_again_within_three_seconds"
-        }
-        Fault::CaptureFull => {
-            "a_disk_that_is_full_costs_captures_and_is_noticed_when_it_is_not_any_more"
-        }
+        Fault::Crash => "after_a_crash_amid_ten_calls_each_caller_hears_the_agent_again_within_three_seconds",
+        Fault::CaptureFull => "a_disk_that_is_full_costs_captures_and_is_noticed_when_it_is_not_any_more",
         Fault::PromptMissing => "a_caller_is_let_go_also_where_the_prompts_have_nothing_in_them",
     }
 }

@@ -32,6 +32,7 @@ Usage: cargo run --release -p ari-bridge-tests --bin simulate -- [options]
   --threads N     How many lives at once (default: as many as the machine has processors).
   --once          Live each life once. Without it, each is lived twice, the second time
                   recorded, and replayed out of a file, and all three must be the same.
+  --g711          Only lives in which the line and the model speak G.711.
   --out FOLDER    Where the captures go if something breaks (default: target/simulate).
   --sabotage B    Break something on purpose, to see that it is noticed: clean-up, ledger,
                   reconnect, answered-twice or sequence.
@@ -74,6 +75,7 @@ fn args() -> Result<Option<Args>, String> {
             "--minutes" => args.minutes = Some(number(&name, &value()?)?),
             "--threads" => args.threads = number::<usize>(&name, &value()?)?.max(1),
             "--once" => args.once = true,
+            "--g711" => args.options.g711 = true,
             "--out" => args.out = value()?.into(),
             "--only" => {
                 let unknown = |name| format!("there is no fault {name:?}; --list shows what there is");
@@ -161,12 +163,13 @@ fn main() -> ExitCode {
         args,
     };
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..run.args.threads.min(run.args.calls.map_or(usize::MAX, |calls| calls as usize)).max(1))
-            .map(|n| {
-                let run = &run;
-                thread::Builder::new().stack_size(8 << 20).spawn_scoped(scope, move || run.work(n))
-            })
-            .collect();
+        let threads: Vec<_> =
+            (0..run.args.threads.min(run.args.calls.map_or(usize::MAX, |calls| calls as usize)).max(1))
+                .map(|n| {
+                    let run = &run;
+                    thread::Builder::new().stack_size(8 << 20).spawn_scoped(scope, move || run.work(n))
+                })
+                .collect();
         run.show_progress(|| threads.iter().flatten().all(thread::ScopedJoinHandle::is_finished));
     });
     run.finish()
@@ -273,8 +276,10 @@ impl Run {
 
     fn same_options(&self) -> String {
         let given: Vec<String> = env::args().collect();
+        let g711 = if self.args.options.g711 { " --g711" } else { "" };
         let of = |name: &str| given.windows(2).find(|pair| pair[0] == name).map(|pair| pair.join(" "));
-        ["--only", "--sabotage"].iter().filter_map(|name| of(name)).map(|option| format!(" {option}")).collect()
+        let named = ["--only", "--sabotage"].iter().filter_map(|name| of(name));
+        named.map(|option| format!(" {option}")).chain([g711.to_owned()]).collect()
     }
 
     /// Lives it once more, recorded, and keeps what the machines saw until it broke.

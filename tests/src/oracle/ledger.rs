@@ -104,7 +104,11 @@ impl Ledger {
             if let Some(cut_at) = item.cut_at {
                 let after = item.sent_bytes - cut_at;
                 // One frame may be its fade, and the fades of other sounds pass by.
-                assert!(after <= FRAME_BYTES + FADES_BYTES, "{after} bytes of {} after it was cut off", item.item_id);
+                assert!(
+                    after <= FRAME_BYTES + FADES_BYTES,
+                    "{after} bytes of {} after it was cut off",
+                    item.item_id
+                );
             }
         }
         self.last_code = payload.last().copied();

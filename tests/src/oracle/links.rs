@@ -132,11 +132,16 @@ impl Links {
         false
     }
 
+    /// Only an open link is written to.
+    pub(crate) fn is_written_to(&self, id: LinkId, what: impl core::fmt::Display) {
+        let state = self.0.get(&id).map(|link| link.state);
+        assert_eq!(state, Some(State::Open), "link {id} was sent {what}");
+    }
+
     /// What is said on a link makes sense in the conversation on it: what was heard is more than nothing and at most
     /// what was received, what is answered was asked, and once, what is deleted was there.
     pub(crate) fn client_said(&mut self, id: LinkId, event: &Value) {
-        let state = self.0.get(&id).map(|link| link.state);
-        assert_eq!(state, Some(State::Open), "link {id} was sent {event}");
+        self.is_written_to(id, event);
         let Some(link) = self.live_mut(id) else { return };
         let nested = event.pointer("/session/audio/output/format/type");
         if let Some(format) = nested.or_else(|| event.pointer("/session/output_audio_format")) {

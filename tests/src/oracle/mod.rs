@@ -189,6 +189,10 @@ impl Oracle {
 
     /// What the server is told was heard is at most what was sent; the rest holds of each link.
     pub(crate) fn check_client_event(&mut self, link: LinkId, text: &str) {
+        // Fifty of these come in a second, and who opens a string of a thousand letters learns nothing of them.
+        if is_plain_append(text) {
+            return self.links.is_written_to(link, text);
+        }
         let event: serde_json::Value = serde_json::from_str(text).expect("what is sent is JSON");
         check_client_event(self.dialect, &event).unwrap_or_else(|why| panic!("{why}: {text}"));
         self.links.client_said(link, &event);
@@ -204,4 +208,12 @@ impl Oracle {
             self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
+}
+
+/// Whether a message gives the server audio, and has nothing else in it.
+fn is_plain_append(text: &str) -> bool {
+    let audio = text.strip_prefix(r#"{"type":"input_audio_buffer.append","audio":""#);
+    let audio = audio.and_then(|rest| rest.strip_suffix(r#""}"#));
+    audio
+        .is_some_and(|audio| audio.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)))
 }

@@ -46,7 +46,10 @@ impl Requests {
         let asked = Asked { method, path: path.to_owned() };
         if let Some(what) = asked.lets_go_of() {
             let twin = self.open.iter().find(|(_, other)| other.lets_go_of() == Some(what));
-            assert!(twin.is_none(), "two in flight to let go of {what}: {twin:?}, and {asked:?} of {owner:?}");
+            assert!(
+                twin.is_none(),
+                "two in flight to let go of {what}: {twin:?}, and {asked:?} of {owner:?}"
+            );
         }
         if path.contains("/continue") {
             let of_owner = self.open.iter().filter(|((other, _), _)| *other == owner);

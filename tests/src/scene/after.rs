@@ -86,9 +86,8 @@ impl Scene {
         let (max_call, idle) = (self.stage.call.max_call, self.stage.call.idle);
         let stands = |call: &CallId| {
             let party = &self.parties[call];
-            let may_leave = party.may_leave
-                || idle.is_some()
-                || self.now.since(party.began) + BEFORE_THE_END > max_call;
+            let may_leave =
+                party.may_leave || idle.is_some() || self.now.since(party.began) + BEFORE_THE_END > max_call;
             party.is_answered && party.oracle.links().is_one_ready() && !may_leave
         };
         self.calls_going_on().into_iter().filter(stands).collect()

@@ -35,9 +35,9 @@ use ari_bridge_core::time::{Duration, Instant};
 use core::net::SocketAddr;
 use links::Socket;
 use mail::{Letter, Note, Parcel};
-use weather::Weather;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hasher as _};
+use weather::Weather;
 
 /// How long anything takes from one machine to another.
 const FLIGHT: Duration = Duration::from_micros(500);

@@ -66,9 +66,8 @@ impl Scene {
         self.requests.clear();
         self.waits_for.forget();
         self.close_event_socket();
-        let of_asterisk = |parcel: &Parcel| {
-            matches!(parcel, Parcel::Asterisk(_) | Parcel::Release | Parcel::EventsFlow)
-        };
+        let of_asterisk =
+            |parcel: &Parcel| matches!(parcel, Parcel::Asterisk(_) | Parcel::Release | Parcel::EventsFlow);
         self.parcels.retain(|(_, parcel)| of_asterisk(parcel));
     }
 

@@ -73,9 +73,7 @@ impl Talker {
         let speech = self.speech(millis);
         match self.rng.below(6) {
             0 => Answer::Failure { code },
-            1 => Answer::RateLimited {
-                reset: Duration::from_millis(u64::from(self.rng.below(3000))),
-            },
+            1 => Answer::RateLimited { reset: Duration::from_millis(u64::from(self.rng.below(3000))) },
             2 => Answer::Broken { speech, code },
             3 => Answer::Incomplete { speech: Some(speech), reason: "content_filter".into() },
             4 => Answer::Incomplete { speech: None, reason: "max_output_tokens".into() },

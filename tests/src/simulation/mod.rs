@@ -49,13 +49,15 @@ pub struct Options {
     pub faults: FaultSet,
     /// What is broken on purpose.
     pub sabotage: Option<Sabotage>,
+    /// Whether the line and the model speak G.711 in every life.
+    pub g711: bool,
     /// Whether the disk has room for all of a life, also where it should be full.
     pub has_room: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { faults: FaultSet::ALL, sabotage: None, has_room: false }
+        Self { faults: FaultSet::ALL, sabotage: None, g711: false, has_room: false }
     }
 }
 
@@ -178,13 +180,14 @@ struct Life<'a> {
     story: Vec<String>,
     drains: bool,
     is_replaced: bool,
+    was_huge: bool,
 }
 
 impl<'a> Life<'a> {
     fn new(bytes: &'a [u8], options: &Options, shelf: Option<&Shelf>) -> Self {
         let mut choices = Choices::new(bytes);
         let faults = faults(&mut choices, options.faults);
-        let mut stage = settings::stage(&mut choices);
+        let mut stage = settings::stage(&mut choices, options.g711);
         let room = 200_000 << choices.below(3);
         let is_full = faults.has(Fault::CaptureFull);
         let tape = match (options.has_room, is_full) {
@@ -212,8 +215,17 @@ impl<'a> Life<'a> {
                 scene.tally.add(fault);
             }
         }
-        let mut life =
-            Self { choices, scene, faults, mind, callers: 0, story: Vec::new(), drains: false, is_replaced: false };
+        let mut life = Self {
+            choices,
+            scene,
+            faults,
+            mind,
+            callers: 0,
+            story: Vec::new(),
+            drains: false,
+            is_replaced: false,
+            was_huge: false,
+        };
         life.weather_begins();
         life
     }
@@ -271,8 +283,11 @@ impl<'a> Life<'a> {
                 self.scene.transfers(caller, by, &[]);
             }
             _ => {
-                let possible: Vec<Fault> =
-                    Fault::ALL.iter().copied().filter(|it| self.faults.has(*it) && !it.is_weather()).collect();
+                let possible: Vec<Fault> = Fault::ALL
+                    .iter()
+                    .copied()
+                    .filter(|it| self.faults.has(*it) && !it.is_weather())
+                    .collect();
                 let Some(fault) = possible.get(self.choices.below(possible.len())) else { return };
                 self.tells(fault);
                 self.drains |= matches!(fault, Fault::Drain | Fault::StopNow);

@@ -95,7 +95,11 @@ impl Life<'_> {
     fn stops(&mut self) {
         let by = self.scene.now() + self.scene.drain_time() + STOPS_WITHIN;
         while self.scene.is_running() {
-            assert!(self.scene.now() < by, "the bridge does not stop; requests {:?}", self.scene.open_requests());
+            assert!(
+                self.scene.now() < by,
+                "the bridge does not stop; requests {:?}",
+                self.scene.open_requests()
+            );
             self.scene.run_for(Duration::from_millis(100));
         }
     }

@@ -13,8 +13,8 @@ use ari_bridge_core::time::Duration;
 use std::sync::Arc;
 
 /// A stage for one life. Mostly the line and the model speak the same G.711, where an oracle can hear what is heard.
-pub(super) fn stage(choices: &mut Choices<'_>) -> Stage {
-    let (format, audio_format) = match choices.below(16) {
+pub(super) fn stage(choices: &mut Choices<'_>, g711: bool) -> Stage {
+    let (format, audio_format) = match choices.below(if g711 { 13 } else { 16 }) {
         0..=10 => (MediaFormat::Ulaw, ModelFormat::Pcmu),
         11 => (MediaFormat::Alaw, ModelFormat::Pcma),
         12 => (MediaFormat::Alaw, ModelFormat::Pcmu),

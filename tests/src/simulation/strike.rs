@@ -81,7 +81,8 @@ impl Life<'_> {
             }
             Fault::Stranger => {
                 for _ in 0..1 + amount * 10 {
-                    let packet = [0x80, 0, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7].map(|byte: u8| byte ^ amount as u8);
+                    let packet =
+                        [0x80, 0, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7].map(|byte: u8| byte ^ amount as u8);
                     self.scene.forge_datagram(STRANGER, &packet);
                 }
                 true
@@ -215,7 +216,9 @@ impl Life<'_> {
             }
             Fault::DeltaAfterCancel => self.a_cancelled_item_goes_on(),
             Fault::HugeDelta if has_link => {
-                let seconds = [20, 120, 320, 700][amount];
+                // More than may wait, once in a life.
+                let seconds =
+                    if amount == 3 && !core::mem::replace(&mut self.was_huge, true) { 310 } else { 20 };
                 let item = format!("item_huge_{}", self.story.len());
                 self.forges_delta(&item, 0xB0 + self.story.len() as u8 % 32, seconds * 8_000);
                 true
