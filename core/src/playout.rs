@@ -41,6 +41,8 @@ pub struct Playout {
     muted: Names<MAX_MUTED>,
     /// Those that were told and forgotten last: text that still comes of them begins no new one.
     retired: Names<MAX_RETIRED>,
+    /// Those of them of which something was heard: what still comes of their audio is not all that there is of them.
+    heard: Names<MAX_RETIRED>,
 }
 
 /// Whose audio an item is.
@@ -161,6 +163,11 @@ impl Item {
         self.source == Source::Session && self.content_index == content_index && self.id == id
     }
 
+    /// Whether it is a part of the same item. The names of a former session say nothing in this one.
+    fn is_of(&self, other: &Self) -> bool {
+        self.source == other.source && self.id == other.id
+    }
+
     fn is_own(&self) -> bool {
         matches!(self.source, Source::Own { .. })
     }
@@ -206,6 +213,7 @@ impl Playout {
             items: VecDeque::new(),
             muted: Names::default(),
             retired: Names::default(),
+            heard: Names::default(),
         }
     }
 
@@ -283,6 +291,7 @@ impl Playout {
         }
         self.muted = Names::default();
         self.retired = Names::default();
+        self.heard = Names::default();
     }
 
     /// A sound of the bridge's own is of no interest once it was sent.
@@ -366,6 +375,9 @@ impl Playout {
         let retired = retired.filter(|item| item.queued == 0).count();
         for item in self.items.drain(..retired).filter(|item| item.source == Source::Session) {
             self.retired.note(&item.id);
+            if item.sent > 0 {
+                self.heard.note(&item.id);
+            }
         }
         let last_begun = last_begun - retired;
         let samples_per_ms = self.samples_per_ms();
@@ -406,8 +418,9 @@ impl Playout {
         let item = items.pop_back()?;
         let mut unheard: Vec<String> = Vec::new();
         for next in behind.drain(..) {
-            let is_of_it = |part: &Item| part.sent > 0 && part.id == next.id;
-            let was_heard = next.sent > 0 || next.id == item.id || items.iter().any(is_of_it);
+            let is_of_it = |part: &Item| part.sent > 0 && part.is_of(&next);
+            let was_heard =
+                next.sent > 0 || next.is_of(&item) || items.iter().any(is_of_it) || self.heard.has(&next.id);
             if !was_heard && of_session(&&next) && unheard.len() < MAX_UNHEARD && !unheard.contains(&next.id)
             {
                 unheard.push(next.id);
@@ -436,7 +449,7 @@ impl Playout {
         let heard = first.or(last_sent).unwrap_or(0);
         let cut_before = self.items.get(heard).filter(|item| item.sent == 0).and_then(|item| {
             let before = self.items.iter().take(heard);
-            before.clone().rposition(|before| before.sent > 0 && before.id == item.id && !item.id.is_empty())
+            before.clone().rposition(|before| before.sent > 0 && before.is_of(item) && !item.id.is_empty())
         });
         (cut_before.unwrap_or(heard), cut_before.is_some())
     }

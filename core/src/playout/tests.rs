@@ -252,6 +252,39 @@ fn g711_is_counted_in_its_own_samples() {
 }
 
 #[test]
+fn an_item_that_was_heard_and_told_is_not_taken_back_when_more_of_it_comes_behind_another() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; FRAME]);
+    push(&mut playout, "b", 0, &[1; 2 * FRAME]);
+    frame(&mut playout);
+    frame(&mut playout);
+    assert_eq!(told(&mut playout, false), [line("a", 20, "")]);
+    assert_eq!(told(&mut playout, false), [], "and forgotten");
+    push(&mut playout, "a", 1, &[1; FRAME]);
+    push(&mut playout, "c", 0, &[1; FRAME]);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.unheard), ("b", vec!["c".to_owned()]));
+}
+
+#[test]
+fn what_was_heard_of_a_former_session_says_nothing_of_an_item_with_the_same_name() {
+    let mut playout = playout();
+    push(&mut playout, "item1", 0, &[1; 2 * FRAME]);
+    frame(&mut playout);
+    playout.session_ends();
+    push(&mut playout, "item1", 0, &[1; FRAME]);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.is_former, cut.unheard), ("item1", true, vec!["item1".to_owned()]));
+    // The same where the former one was heard to its end.
+    push(&mut playout, "item2", 0, &[1; FRAME]);
+    frame(&mut playout);
+    playout.session_ends();
+    push(&mut playout, "item2", 0, &[1; FRAME]);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.is_former, cut.heard_ms), ("item2", false, 0));
+}
+
+#[test]
 fn an_item_of_which_a_part_was_heard_is_cut_behind_that_part_and_not_taken_back() {
     let mut playout = playout();
     push(&mut playout, "a", 0, &[1; FRAME]);
