@@ -113,7 +113,10 @@ impl ResourceId {
         let mut parts = text.strip_prefix(NONCE_TAG)?.split('-');
         let (nonce, call, n) = (parts.next()?, parts.next()?, parts.next()?);
         let hex = nonce.len() == 8 && nonce.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let decimal = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        // No leading zeros: a name that is written otherwise is not this one.
+        let decimal = |s: &str| {
+            s.bytes().all(|b| b.is_ascii_digit()) && (s == "0" || !s.starts_with('0')) && !s.is_empty()
+        };
         if parts.next().is_some() || !hex || !decimal(call) || !decimal(n) {
             return None;
         }
@@ -159,6 +162,9 @@ mod tests {
             "arib0000beef-1-2-3",
             "arib0000beef--2",
             "arib0000beef-+1-2",
+            "arib0000beef-01-2",
+            "arib0000beef-1-02",
+            "arib0000beef-00-2",
             "arib+000beef-1-2",
             "arib0000beef-99999999999999999999-1",
         ] {
