@@ -33,6 +33,9 @@ const FULL_SCALE: f64 = 32_768.0;
 /// Above this share of full scale, after the gain, the limiter sets in.
 const KNEE: f64 = 0.5;
 
+/// The largest factor, which brings the quietest sample there is near full scale.
+const MOST_FACTOR: f64 = 1e6;
+
 /// Makes audio louder or quieter, each sample by itself.
 ///
 /// A gain above 1 would push loud samples out of 16 bits. Up to half of full scale it is a plain factor; above,
@@ -49,10 +52,11 @@ pub struct Gain {
 }
 
 impl Gain {
-    /// A gain by `factor`; a negative one mutes, and one that is not a finite number is taken as 1.
+    /// A gain by `factor`; a negative one mutes, one above a million is taken as that, and one that is not a finite
+    /// number as 1.
     #[must_use]
     pub const fn new(factor: f64) -> Self {
-        let factor = if factor.is_finite() { factor.max(0.0) } else { 1.0 };
+        let factor = if factor.is_finite() { factor.clamp(0.0, MOST_FACTOR) } else { 1.0 };
         Self { factor, most: (factor - KNEE) / (1.0 - KNEE) }
     }
 
@@ -132,7 +136,7 @@ mod tests {
 
     #[test]
     fn gain_ends_at_full_scale_never_falls_and_treats_both_signs_alike() {
-        for factor in [1.001, 1.5, 2.5, 4.0, 10.0] {
+        for factor in [1.001, 1.5, 2.5, 4.0, 10.0, 1e6, f64::MAX] {
             let all = applied(factor, i16::MIN..=i16::MAX);
             assert_eq!((all[0], all[65_535]), (i16::MIN, i16::MAX), "{factor}");
             assert!(all.is_sorted(), "{factor}");
