@@ -369,7 +369,7 @@ impl Playout {
     /// Gives each part of an item once, when all of it was heard that ever will be: it was sent to its end, or
     /// the next one was begun, or the call `is_over` and nothing more is sent. To be called until `None`.
     pub fn next_said(&mut self, is_over: bool) -> Option<Said<'_>> {
-        let last_begun = self.items.iter().rposition(|item| item.sent > 0)?;
+        let last_begun = self.last_begun()?;
         // Those that were told are of no more use once the next one is being heard.
         let retired = self.items.iter().take(last_begun).take_while(|item| item.told || item.sent == 0);
         let retired = retired.filter(|item| item.queued == 0).count();
@@ -411,19 +411,17 @@ impl Playout {
         self.give_room_back();
         self.items.retain(|item| !item.is_own());
         let (heard, is_cut_before) = self.being_heard();
-        let mut items = core::mem::take(&mut self.items);
+        let items = core::mem::take(&mut self.items);
         let of_session = |item: &&Item| item.source == Source::Session;
         items.iter().filter(of_session).for_each(|item| self.muted.note(&item.id));
-        let mut behind = items.split_off((heard + 1).min(items.len()));
-        let item = items.pop_back()?;
+        let item = items.get(heard)?;
+        // Its parts may lie anywhere among those of others.
+        let is_heard = |next: &Item| items.iter().any(|part| part.sent > 0 && part.is_of(next));
         let mut unheard: Vec<String> = Vec::new();
-        for next in behind.drain(..) {
-            let is_of_it = |part: &Item| part.sent > 0 && part.is_of(&next);
-            let was_heard =
-                next.sent > 0 || next.is_of(&item) || items.iter().any(is_of_it) || self.heard.has(&next.id);
-            if !was_heard && of_session(&&next) && unheard.len() < MAX_UNHEARD && !unheard.contains(&next.id)
-            {
-                unheard.push(next.id);
+        for next in items.iter().skip(heard + 1).filter(of_session) {
+            let was_heard = next.is_of(item) || is_heard(next) || self.heard.has(&next.id);
+            if !was_heard && unheard.len() < MAX_UNHEARD && !unheard.contains(&next.id) {
+                unheard.push(next.id.clone());
             }
         }
         let Said { heard_ms, received_ms, is_complete, is_former, .. } = item.said(samples_per_ms);
@@ -434,9 +432,14 @@ impl Playout {
             is_former,
             dropped_ms: dropped as u64 / samples_per_ms,
             content_index: item.content_index,
-            item_id: item.id,
+            item_id: item.id.clone(),
             unheard,
         })
+    }
+
+    /// The place of the agent's part that was begun last. A sound of the bridge's own ends no part: more may come of it.
+    fn last_begun(&self) -> Option<usize> {
+        self.items.iter().rposition(|item| item.sent > 0 && !item.is_own())
     }
 
     /// The place of the part that is being heard, or was heard last, and whether more of its item lies behind it. An
@@ -513,7 +516,7 @@ impl Playout {
             if self.items.len() >= MAX_ITEMS {
                 // One that waits for nothing makes room: text without audio, or one that was heard; but not the one
                 // that was heard last, which an interruption would be about.
-                let last_sent = self.items.iter().rposition(|item| item.sent > 0);
+                let last_sent = self.last_begun();
                 let is_idle = |at: usize, item: &Item| item.queued == 0 && Some(at) != last_sent;
                 let idle = self.items.iter().enumerate().position(|(at, item)| is_idle(at, item))?;
                 self.items.remove(idle);

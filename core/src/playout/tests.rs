@@ -267,6 +267,35 @@ fn an_item_that_was_heard_and_told_is_not_taken_back_when_more_of_it_comes_behin
 }
 
 #[test]
+fn an_item_whose_parts_lie_around_those_of_the_one_that_is_cut_is_not_taken_back_once_it_was_heard() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; FRAME / 2]);
+    push(&mut playout, "b", 0, &[1; FRAME / 2]);
+    frame(&mut playout);
+    push(&mut playout, "a", 1, &[1; FRAME]);
+    push(&mut playout, "b", 1, &[1; FRAME]);
+    let cut = playout.clear().unwrap();
+    assert_eq!((cut.item_id.as_str(), cut.heard_ms, cut.unheard), ("a", 10, Vec::new()));
+}
+
+#[test]
+fn a_sound_of_the_bridges_own_does_not_end_the_item_before_it() {
+    let mut playout = playout();
+    push(&mut playout, "a", 0, &[1; FRAME]);
+    playout.push_text("a", 0, "Well");
+    frame(&mut playout);
+    playout.push_own(&[7; 4 * FRAME], true);
+    frame(&mut playout);
+    assert_eq!(told(&mut playout, false), [], "the server has not ended it");
+    frame(&mut playout);
+    push(&mut playout, "a", 0, &[1; FRAME]);
+    playout.push_text("a", 0, ", yes.");
+    frame(&mut playout);
+    playout.all_done();
+    assert_eq!(told(&mut playout, false), [line("a", 40, "Well, yes.")]);
+}
+
+#[test]
 fn what_was_heard_of_a_former_session_says_nothing_of_an_item_with_the_same_name() {
     let mut playout = playout();
     push(&mut playout, "item1", 0, &[1; 2 * FRAME]);
