@@ -17,6 +17,7 @@ mod faults;
 mod formats;
 mod keys;
 mod line_kept;
+mod properties;
 mod report;
 mod resync;
 mod scrub;
