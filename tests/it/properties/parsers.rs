@@ -158,7 +158,8 @@ proptest! {
             if choices.one_in(2) { id.to_string() } else { events::id(&mut choices, ids.nonce, 9) };
         let at = up_to(&mut choices, other.len() as u64) as usize;
         if other.is_char_boundary(at) {
-            other.insert_str(at, *pick(&mut choices, &["", "0", "-", "+", "a", "A", " ", "1"]));
+            let more = *pick(&mut choices, &["", "0", "-", "+", "a", "A", " ", "1"]);
+            other.insert_str(at, more);
         }
         if let Some(read) = ResourceId::parse(&other) {
             prop_assert_eq!(read.to_string(), other.as_str());

@@ -33,7 +33,7 @@ pub fn line(choices: &mut Choices<'_>, clean: bool) -> Vec<Arrival> {
                 arrivals.push(late(choices, index, late_most));
                 arrivals.push(late(choices, index, late_most));
             }
-            _ => arrivals.extend((index..index + steady).map(|index| at_once(index))),
+            _ => arrivals.extend((index..index + steady).map(at_once)),
         }
         index = index.max(arrivals.iter().map(|arrival| arrival.index + 1).max().unwrap_or(0));
     }

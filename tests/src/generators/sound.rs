@@ -27,7 +27,7 @@ pub fn samples(choices: &mut Choices<'_>, most: usize) -> Vec<i16> {
             }
             4 => {
                 let half = 1 + choices.below(100);
-                all.extend((0..part).map(|n| if n / half % 2 == 0 { peak } else { -peak }));
+                all.extend((0..part).map(|n| if (n / half).is_multiple_of(2) { peak } else { -peak }));
             }
             _ => all.extend((0..part).map(|_| bits(choices, 16) as u16 as i16)),
         }
