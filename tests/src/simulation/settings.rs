@@ -68,7 +68,7 @@ fn call(choices: &mut Choices<'_>, audio_format: ModelFormat) -> CallSettings {
         volume_boost: if choices.one_in(3) { 2.5 } else { 1.0 },
         cushion: Duration::from_millis(if choices.one_in(4) { 0 } else { 40 }),
         barge_in: BargeIn::ALL[choices.below(3)],
-        echo_canceller: choices.one_in(64),
+        echo_canceller: choices.one_in(64) && choices.one_in(4),
         idle: choices.one_in(6).then(|| Duration::from_secs(3)),
         max_call: Duration::from_secs(if choices.one_in(8) { 6 } else { 3600 }),
         transfers: vec![Transfer {
