@@ -9,7 +9,7 @@ pub use snapshot::{Started, application_channels, bridges};
 
 use crate::format::MediaFormat;
 use crate::id::ResourceId;
-use crate::json::{Text, lenient, only_string};
+use crate::json::{Object, Text, lenient, lenient_list, object, only_string};
 use crate::settings::Place;
 use crate::uri::{Encoded, authority};
 use core::net::{IpAddr, SocketAddr};
@@ -117,7 +117,7 @@ impl<'a> Channel<'a> {
     /// Reads a channel, as `GET /channels/{id}` shows it; `None` if it is not JSON of a channel's shape.
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok().filter(|channel: &Self| !channel.id.is_empty())
+        object(bytes).filter(|channel: &Self| !channel.id.is_empty())
     }
 
     /// Whether the channel is in the ARI application of that name at this moment.
@@ -155,21 +155,21 @@ impl<'a> Event<'a> {
             #[serde(rename = "type", borrow, deserialize_with = "only_string")]
             kind: Text<'a>,
             #[serde(borrow, default)]
-            channel: Option<Channel<'a>>,
+            channel: Option<Object<Channel<'a>>>,
             #[serde(borrow, default)]
-            replace_channel: Option<Channel<'a>>,
+            replace_channel: Option<Object<Channel<'a>>>,
             #[serde(borrow, default)]
-            bridge: Option<Bridge<'a>>,
+            bridge: Option<Object<Bridge<'a>>>,
             #[serde(borrow, default)]
             digit: Text<'a>,
-            #[serde(borrow, default, deserialize_with = "lenient")]
+            #[serde(borrow, default, deserialize_with = "lenient_list")]
             args: Vec<Text<'a>>,
         }
 
         if bytes.len() > MAX_EVENT_BYTES {
             return None;
         }
-        let raw: Raw<'a> = serde_json::from_slice(bytes).ok()?;
+        let raw: Raw<'a> = object(bytes)?;
         let kind = match &*raw.kind {
             "StasisStart" => EventKind::StasisStart,
             "StasisEnd" => EventKind::StasisEnd,
@@ -182,8 +182,9 @@ impl<'a> Event<'a> {
             "" => return None,
             _ => EventKind::Other,
         };
-        let Raw { channel, replace_channel: replaces, bridge, digit, args, .. } = raw;
-        Some(Self { kind, channel, replaces, bridge, digit, args })
+        let Raw { channel, replace_channel, bridge, digit, args, .. } = raw;
+        let (channel, replaces) = (channel.map(|it| it.0), replace_channel.map(|it| it.0));
+        Some(Self { kind, channel, replaces, bridge: bridge.map(|it| it.0), digit, args })
     }
 
     /// The event by which a channel entered the application, from what `GET /channels/{id}` shows of it; `None` if it
@@ -223,7 +224,7 @@ pub fn media_address(reply: &[u8]) -> Option<SocketAddr> {
         channelvars: Vars<'a>,
     }
 
-    let vars = serde_json::from_slice::<Reply<'_>>(reply).ok()?.channelvars;
+    let vars = object::<Reply<'_>>(reply)?.channelvars;
     Some(SocketAddr::new(vars.address.parse().ok()?, port(&vars.port)?))
 }
 
@@ -234,10 +235,10 @@ pub fn is_shown_in(reply: &[u8], app: &str) -> Option<bool> {
     #[derive(Deserialize)]
     struct Shown<'a> {
         #[serde(borrow)]
-        dialplan: Dialplan<'a>,
+        dialplan: Object<Dialplan<'a>>,
     }
 
-    let dialplan = serde_json::from_slice::<Shown<'_>>(reply).ok()?.dialplan;
+    let Object(dialplan) = object::<Shown<'_>>(reply)?.dialplan;
     Some(Channel { dialplan, ..Channel::default() }.is_in(app))
 }
 
@@ -259,7 +260,7 @@ fn variable(reply: &[u8]) -> Option<Text<'_>> {
         #[serde(borrow)]
         value: Text<'a>,
     }
-    Some(serde_json::from_slice::<Reply<'_>>(reply).ok()?.value)
+    Some(object::<Reply<'_>>(reply)?.value)
 }
 
 fn port(text: &str) -> Option<u16> {

@@ -1,7 +1,9 @@
 //! The little that both JSON codecs share: borrowed strings, and strings written with their escapes.
 
 use core::fmt;
+use core::marker::PhantomData;
 use core::ops::Deref;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -96,12 +98,51 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-/// Reads a value whatever it is, as the default where it is of another kind than `T`; for
+/// A `T` that is written as an object. Serde alone would read one from a list too, as its fields in their order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields))
+    }
+}
+
+/// Reads a message that is an object.
+pub(crate) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    serde_json::from_slice(bytes).ok().map(|Object(object)| object)
+}
+
+/// Reads a value whatever it is, as the default where it is of another kind than `T`, which is no list; for
 /// `#[serde(default, deserialize_with = "…")]`.
 pub(crate) fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
+{
+    let value = <&RawValue>::deserialize(deserializer)?.get();
+    Ok(if value.starts_with('[') { T::default() } else { serde_json::from_str(value).unwrap_or_default() })
+}
+
+/// As [`lenient`], of a list.
+pub(crate) fn lenient_list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
 {
     let value = <&RawValue>::deserialize(deserializer)?;
     Ok(serde_json::from_str(value.get()).unwrap_or_default())

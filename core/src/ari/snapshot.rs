@@ -1,7 +1,7 @@
 //! What Asterisk tells when it is asked what there is.
 
 use super::Bridge;
-use crate::json::{Text, lenient};
+use crate::json::{Object, Text, lenient, object};
 use serde::Deserialize;
 
 /// Which run of which Asterisk this is, from the reply to [`super::Request::Info`]. Another one knows nothing of the
@@ -34,7 +34,7 @@ impl Started {
             status: Status<'a>,
         }
 
-        let Reply { system, status } = serde_json::from_slice::<Reply<'_>>(reply).ok()?;
+        let Reply { system, status } = object::<Reply<'_>>(reply)?;
         let (entity, at) = (system.entity_id.to_string(), status.startup_time.to_string());
         (!at.is_empty()).then_some(Self { entity, at })
     }
@@ -48,13 +48,14 @@ pub fn application_channels(reply: &[u8]) -> Option<Vec<Text<'_>>> {
         #[serde(borrow)]
         channel_ids: Vec<Text<'a>>,
     }
-    Some(serde_json::from_slice::<Reply<'_>>(reply).ok()?.channel_ids)
+    Some(object::<Reply<'_>>(reply)?.channel_ids)
 }
 
 /// All bridges, from the reply to [`super::Request::Bridges`].
 #[must_use]
 pub fn bridges(reply: &[u8]) -> Option<Vec<Bridge<'_>>> {
-    serde_json::from_slice(reply).ok()
+    let bridges: Vec<Object<Bridge<'_>>> = serde_json::from_slice(reply).ok()?;
+    Some(bridges.into_iter().map(|Object(bridge)| bridge).collect())
 }
 
 #[cfg(test)]

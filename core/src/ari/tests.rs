@@ -35,6 +35,12 @@ fn what_is_not_an_event_is_none() {
         br#"{"type":null}"#,
         b"\xff\xfe",
         br#"{"type":"StasisStart","channel":"no"}"#,
+        // The fields in their order are no event either.
+        br#"["StasisStart"]"#,
+        br#"["StasisStart",{"id":"1"},null,null,"",[]]"#,
+        br#"{"type":"StasisStart","channel":["1"]}"#,
+        br#"{"type":"StasisStart","replace_channel":[]}"#,
+        br#"{"type":"BridgeDestroyed","bridge":["b"]}"#,
     ] {
         assert!(Event::parse(bytes).is_none(), "{}", String::from_utf8_lossy(bytes));
     }
@@ -162,4 +168,18 @@ fn a_hostile_channel_id_stays_one_path_segment() {
     let hang_up = |reason| path(Request::HangUp { caller: "../bridges/x?a=b&c", reason });
     assert_eq!(hang_up(HangupReason::Normal), "/channels/..%2Fbridges%2Fx%3Fa%3Db%26c");
     assert_eq!(hang_up(HangupReason::Congestion), "/channels/..%2Fbridges%2Fx%3Fa%3Db%26c?reason=congestion");
+}
+
+#[test]
+fn a_list_is_nothing_that_asterisk_shows() {
+    let reply = br#"["1","PJSIP/a-1","Up",["100"],["Stasis","voice-agent"]]"#;
+    assert!(Channel::parse(reply).is_none() && Event::of_channel(reply).is_none());
+    assert_eq!(is_shown_in(br#"{"dialplan":["Stasis","voice-agent"]}"#, "voice-agent"), None);
+    assert_eq!(is_shown_in(br#"[["Stasis","voice-agent"]]"#, "voice-agent"), None);
+    assert_eq!(media_address(br#"{"channelvars":["127.0.0.1","12000"]}"#), None);
+    assert_eq!(variable_port(br#"["12000"]"#), None);
+    assert!(application_channels(br#"[["1"]]"#).is_none() && bridges(br#"[["b","n"]]"#).is_none());
+    assert_eq!(Started::parse(br#"{"status":["2026-11-22T11:29:11.573+0000"]}"#), None);
+    let channel = Channel::parse(br#"{"id":"1","caller":["100"]}"#).unwrap();
+    assert_eq!(&*channel.caller.number, "");
 }

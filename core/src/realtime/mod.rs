@@ -18,7 +18,7 @@ pub use server::{Item, ItemKind, SERVER_EVENTS, ServerEvent};
 pub use crate::settings::Dialect;
 
 use crate::format::ModelFormat;
-use crate::json::{Text, lenient};
+use crate::json::{Text, lenient, object};
 use crate::observe::Label;
 use crate::time::Duration;
 use serde::Deserialize;
@@ -120,7 +120,7 @@ pub fn close_code(reason: &[u8]) -> Label {
     }
 
     if reason.trim_ascii_start().starts_with(b"{") {
-        let Fault { code, kind } = serde_json::from_slice::<Body<'_>>(reason).unwrap_or_default().error;
+        let Fault { code, kind } = object::<Body<'_>>(reason).unwrap_or_default().error;
         return Label::new(if code.is_empty() { &kind } else { &code });
     }
     let text = core::str::from_utf8(reason).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What a server says, as values.
 
 use crate::format::ModelFormat;
-use crate::json::{Text, lenient, only_string};
+use crate::json::{Object, Text, lenient, lenient_list, object, only_string};
 use crate::observe::{McpEvent, Usage};
 use crate::time::Duration;
 use serde::Deserialize;
@@ -301,8 +301,8 @@ struct Body<'a> {
     error: RawError<'a>,
     #[serde(default, deserialize_with = "lenient")]
     session: RawSession,
-    #[serde(borrow, default, deserialize_with = "lenient")]
-    rate_limits: Vec<RawLimit<'a>>,
+    #[serde(borrow, default, deserialize_with = "lenient_list")]
+    rate_limits: Vec<Object<RawLimit<'a>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -403,8 +403,8 @@ impl<'a> RawError<'a> {
 /// former beta are understood alike.
 pub(super) fn parse(bytes: &[u8]) -> Option<ServerEvent<'_>> {
     use ServerEvent as E;
-    let Head { kind, response_id, item_id, content_index, delta } = serde_json::from_slice(bytes).ok()?;
-    let body = || serde_json::from_slice::<Body<'_>>(bytes).unwrap_or_default();
+    let Head { kind, response_id, item_id, content_index, delta } = object(bytes)?;
+    let body = || object::<Body<'_>>(bytes).unwrap_or_default();
     Some(match &*kind {
         "response.output_audio.delta" | "response.audio.delta" => {
             E::AudioDelta { response_id, item_id, content_index, delta }
@@ -495,10 +495,11 @@ fn whole(number: Option<f64>) -> Option<u64> {
 }
 
 /// How long it takes until everything may be asked for again that is used up.
-fn longest_reset(limits: &[RawLimit<'_>]) -> Option<Duration> {
+fn longest_reset(limits: &[Object<RawLimit<'_>>]) -> Option<Duration> {
     // The names are told in no fixed order, and new ones may come.
     let used_up = limits
         .iter()
+        .map(|Object(limit)| limit)
         .filter(|limit| !limit.name.is_empty() && limit.remaining.is_some_and(|left| left <= 0.0));
     used_up
         .filter_map(|limit| whole(limit.reset_seconds.map(|s| s * 1000.0)))

@@ -86,6 +86,8 @@ pub fn near_misses<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Vec<Str
             .filter(|(d, _)| *d <= NEAR)
             .min();
         if let Some(meant) = near.map(|(_, known)| known.to_owned()).or_else(|| near_family(name)) {
+            // It is what somebody has set, and this a line of the log.
+            let (name, meant) = (name.escape_debug(), meant.escape_debug());
             warnings.push(format!("{name} is not a setting; did you mean {meant}?"));
         }
     }
@@ -168,14 +170,18 @@ mod tests {
             "TRANSFERS_operator",
             "transfer_sales",
             "DTM_operator",
+            "ARI_AP\n",
+            "TRANSFERS_\t",
         ];
         assert_eq!(
             near_misses(names),
             [
+                "ARI_AP\\n is not a setting; did you mean ARI_APP?",
                 "ARI_PASWORD is not a setting; did you mean ARI_PASSWORD?",
                 "DTM_operator is not a setting; did you mean DTMF_operator?",
                 "OPENAI_API_KYE is not a setting; did you mean OPENAI_API_KEY?",
                 "RTP_PORT_STRAT is not a setting; did you mean RTP_PORT_START?",
+                "TRANSFERS_\\t is not a setting; did you mean TRANSFER_\\t?",
                 "TRANSFERS_operator is not a setting; did you mean TRANSFER_operator?",
                 "openai_model is not a setting; did you mean OPENAI_MODEL?",
                 "transfer_sales is not a setting; did you mean TRANSFER_sales?",

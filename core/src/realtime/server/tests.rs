@@ -189,3 +189,20 @@ fn a_session_says_when_it_ends_and_a_limit_that_is_used_up_when_it_is_there_agai
 fn parse_owned(message: &str) -> String {
     format!("{:?}", parse(message.as_bytes()).unwrap())
 }
+
+#[test]
+fn a_list_is_no_event_and_nothing_in_one() {
+    assert_eq!(parse(br#"["response.output_audio.delta","r","i",0,"AAAA"]"#), None);
+    assert_eq!(
+        event(r#"{"type":"response.output_item.done","item":["i","function_call"]}"#),
+        event(r#"{"type":"response.output_item.done"}"#)
+    );
+    assert_eq!(
+        event(r#"{"type":"error","error":["server_error","session_expired"]}"#),
+        event(r#"{"type":"error"}"#)
+    );
+    assert_eq!(
+        event(r#"{"type":"rate_limits.updated","rate_limits":[["tokens",0,7]]}"#),
+        ServerEvent::RateLimits { reset: None }
+    );
+}
