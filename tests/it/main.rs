@@ -10,6 +10,7 @@ mod capture;
 mod captures;
 mod continuity;
 mod conversations;
+mod corpus;
 mod desk;
 mod echo;
 mod fallback;

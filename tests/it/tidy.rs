@@ -69,6 +69,9 @@ const AMBIENT: [&str; 22] = [
 
 const LONGEST_FILE_LINES: usize = 600;
 
+/// What a target does stands in the library of the tests, where the ordinary tests reach it too.
+const LONGEST_TARGET_LINES: usize = 8;
+
 /// What a runtime is made of: sockets, timers, tasks and signals, and nothing else.
 const THICKEST_RUNTIME_LINES: usize = 1000;
 
@@ -130,14 +133,26 @@ fn the_core_depends_on_nothing_ambient() {
 #[test]
 fn the_core_names_only_the_dependencies_that_were_agreed_on() {
     let manifest = fs::read_to_string(root().join("core/Cargo.toml")).expect("the manifest");
+    assert_eq!(dependencies(&manifest), CORE_DEPENDENCIES);
+}
+
+/// What a manifest names as dependencies.
+fn dependencies(manifest: &str) -> Vec<&str> {
     let section =
         manifest.split("[dependencies]").nth(1).and_then(|rest| rest.split("\n[").next()).expect("a section");
-    let named: Vec<_> = section
-        .lines()
-        .filter_map(|line| line.split(['.', ' ', '=']).next())
-        .filter(|n| !n.is_empty())
-        .collect();
-    assert_eq!(named, CORE_DEPENDENCIES);
+    section.lines().filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|n| !n.is_empty()).collect()
+}
+
+#[test]
+fn a_fuzz_target_is_a_few_lines_over_the_tests_and_nobody_depends_on_it() {
+    let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).expect("the manifest");
+    assert_eq!(dependencies(&manifest), ["ari-bridge-tests", "libfuzzer-sys"]);
+    for path in rust_files(&root().join("fuzz")) {
+        let lines = fs::read_to_string(&path).expect("a source file").lines().count();
+        assert!(lines <= LONGEST_TARGET_LINES, "{} has {lines} lines", path.display());
+    }
+    let lock = fs::read_to_string(root().join("Cargo.lock")).expect("the lock file");
+    assert!(!lock.contains("libfuzzer"), "the workspace builds libFuzzer");
 }
 
 #[test]

@@ -9,10 +9,11 @@
 //! the bridge's own codecs or resampler, because what is measured must not be measured with itself. [`wire`] does,
 //! for what needs packets and deltas only. Every machine in a scene, and some in a world, are [`taped`], and live twice.
 //! [`json_schema`] holds what is written for others against its schema, and [`process`] is the bridge as a program that
-//! a test starts.
+//! a test starts. [`fuzz`] is what the fuzz targets do, so that their corpus is replayed without them.
 
 pub mod choices;
 pub mod faults;
+pub mod fuzz;
 pub mod generators;
 pub mod json_schema;
 pub mod measure;

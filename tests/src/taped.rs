@@ -22,6 +22,8 @@ pub enum Encore {
     Always(Option<Shelf>),
     /// One of eight, where there are thousands of short ones. Which they are is decided by how long their captures are.
     OneInEight,
+    /// None: the capture goes onto the shelf as it is, also if the machine has panicked, or who watches it.
+    Never(Shelf),
 }
 
 /// A machine and its log.
@@ -70,6 +72,9 @@ impl<M: Machine> Deref for Taped<M> {
 impl<M: Machine> Drop for Taped<M> {
     fn drop(&mut self) {
         let Some(log) = self.log.take() else { return };
+        if let Encore::Never(shelf) = &self.encore {
+            return shelf.borrow_mut().push(log.finish());
+        }
         let is_cut = log.is_cut();
         let capture = log.finish();
         if std::thread::panicking() {

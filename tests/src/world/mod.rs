@@ -54,8 +54,13 @@ pub struct Report {
 /// If an invariant is broken; the message says which.
 #[must_use]
 pub fn run(bytes: &[u8]) -> Report {
+    run_taped(bytes, Encore::OneInEight)
+}
+
+/// As [`run`]; what becomes of the call's capture is said.
+pub(crate) fn run_taped(bytes: &[u8], encore: Encore) -> Report {
     let mut choices = Choices::new(bytes);
-    let mut world = World::new(&mut choices);
+    let mut world = World::new(&mut choices, encore);
     // Chaos from the first moment rarely lets a call be answered, so most runs begin with a few things going
     // well: up to all that it takes.
     for _ in 0..choices.below(24) {
@@ -65,6 +70,47 @@ pub fn run(bytes: &[u8]) -> Report {
         world.one_thing(&mut choices);
     }
     world.end_without_faults()
+}
+
+/// The settings of a call, as the choices decide: without one, those of most calls.
+pub(crate) fn some_settings(choices: &mut Choices<'_>) -> CallSettings {
+    CallSettings {
+        advertise_host: choices.one_in(4).then(|| "media.example".to_owned()),
+        rtp_source: if choices.one_in(3) { RtpSource::Learn } else { RtpSource::Strict },
+        volume_boost: if choices.one_in(2) { 1.0 } else { 2.5 },
+        cushion: Duration::from_millis(if choices.one_in(4) { 0 } else { 40 }),
+        barge_in: BargeIn::ALL[choices.below(3)],
+        echo_canceller: choices.one_in(16),
+        idle: choices.one_in(4).then(|| Duration::from_secs(3)),
+        transfers: vec![Transfer {
+            name: "operator".to_owned(),
+            context: "the-only-place".to_owned(),
+            extension: "1001".to_owned(),
+            priority: 1,
+        }],
+        fallback: if choices.one_in(4) { Fallback::HangUp } else { Fallback::default() },
+        recovery: Recovery {
+            resume: Resume::ALL[choices.below(3)],
+            retry_for: Duration::from_secs([20, 20, 20, 0][choices.below(4)]),
+            ..Recovery::default()
+        },
+        failed_answer: FailedAnswer::ALL[choices.below(2)],
+        keys: Keys { hot: vec![('0', 0)], ..Keys::default() },
+        max_call: Duration::from_secs(if choices.one_in(4) { 10 } else { 3600 }),
+        session: SessionSettings {
+            greeting: choices.one_in(3).then(|| "Good day.".to_owned()),
+            audio_format: ModelFormat::ALL[choices.below(3)],
+            interrupt_response: choices.one_in(2),
+            dialect: if choices.one_in(4) { Dialect::ALL[choices.below(5)] } else { Dialect::OpenAi },
+            tools: vec![Tool::Function(Function {
+                name: "look_up".to_owned(),
+                description: String::new(),
+                parameters: serde_json::json!({ "type": "object", "required": ["q"] }),
+            })],
+            ..SessionSettings::default()
+        },
+        ..CallSettings::default()
+    }
 }
 
 struct World {
@@ -85,49 +131,13 @@ struct World {
 }
 
 impl World {
-    fn new(choices: &mut Choices<'_>) -> Self {
-        let settings = CallSettings {
-            advertise_host: choices.one_in(4).then(|| "media.example".to_owned()),
-            rtp_source: if choices.one_in(3) { RtpSource::Learn } else { RtpSource::Strict },
-            volume_boost: if choices.one_in(2) { 1.0 } else { 2.5 },
-            cushion: Duration::from_millis(if choices.one_in(4) { 0 } else { 40 }),
-            barge_in: BargeIn::ALL[choices.below(3)],
-            echo_canceller: choices.one_in(16),
-            idle: choices.one_in(4).then(|| Duration::from_secs(3)),
-            transfers: vec![Transfer {
-                name: "operator".to_owned(),
-                context: "the-only-place".to_owned(),
-                extension: "1001".to_owned(),
-                priority: 1,
-            }],
-            fallback: if choices.one_in(4) { Fallback::HangUp } else { Fallback::default() },
-            recovery: Recovery {
-                resume: Resume::ALL[choices.below(3)],
-                retry_for: Duration::from_secs([20, 20, 20, 0][choices.below(4)]),
-                ..Recovery::default()
-            },
-            failed_answer: FailedAnswer::ALL[choices.below(2)],
-            keys: Keys { hot: vec![('0', 0)], ..Keys::default() },
-            max_call: Duration::from_secs(if choices.one_in(4) { 10 } else { 3600 }),
-            session: SessionSettings {
-                greeting: choices.one_in(3).then(|| "Good day.".to_owned()),
-                audio_format: ModelFormat::ALL[choices.below(3)],
-                interrupt_response: choices.one_in(2),
-                dialect: if choices.one_in(4) { Dialect::ALL[choices.below(5)] } else { Dialect::OpenAi },
-                tools: vec![Tool::Function(Function {
-                    name: "look_up".to_owned(),
-                    description: String::new(),
-                    parameters: serde_json::json!({ "type": "object", "required": ["q"] }),
-                })],
-                ..SessionSettings::default()
-            },
-            ..CallSettings::default()
-        };
+    fn new(choices: &mut Choices<'_>, encore: Encore) -> Self {
+        let settings = some_settings(choices);
         let format = MediaFormat::ALL[choices.below(4)];
         let asterisk = Asterisk::new(choices.one_in(4));
         let event = asterisk.caller_arrives();
         let event = if choices.one_in(16) { choices.blob().to_vec() } else { event };
-        let world = Self::start(&settings, format, u64::from(choices.byte()), asterisk, &event);
+        let world = Self::start(&settings, format, u64::from(choices.byte()), asterisk, &event, encore);
         Self { answers_fail: choices.one_in(6), ..world }
     }
 
@@ -138,6 +148,7 @@ impl World {
         seed: u64,
         asterisk: Asterisk,
         event: &[u8],
+        encore: Encore,
     ) -> Self {
         let start = Start {
             ids: IdPrefix { nonce: InstanceNonce::new(7), call: CallId(1) },
@@ -149,7 +160,7 @@ impl World {
         };
         let mut out = Actions::new();
         let now = Instant::START;
-        let (call, next) = Taped::begin(settings, start, now, &mut out, LIMIT_BYTES, Encore::OneInEight);
+        let (call, next) = Taped::begin(settings, start, now, &mut out, LIMIT_BYTES, encore);
         let oracle = Oracle::new(settings, format);
         let mut world = Self {
             now,

@@ -4,6 +4,7 @@
 use super::serving::Links;
 use super::{Asterisk, World, realtime};
 use crate::choices::Choices;
+use crate::taped::Encore;
 use crate::wire;
 use ari_bridge_core::call::{Action, EndReason, Input, IoFault, Outcome, StopReason};
 use ari_bridge_core::format::MediaFormat;
@@ -114,7 +115,7 @@ impl Staged {
         };
         let asterisk = Asterisk::new(false);
         let event = asterisk.caller_arrives();
-        let world = World::start(&settings, MediaFormat::Ulaw, 1, asterisk, &event);
+        let world = World::start(&settings, MediaFormat::Ulaw, 1, asterisk, &event, Encore::OneInEight);
         let mut staged = Self {
             world,
             phase,
