@@ -127,6 +127,17 @@ fn where_callers_are_not_to_be_adopted_they_go_on_in_the_dialplan() {
 }
 
 #[test]
+fn the_event_of_a_caller_whose_call_is_over_already_begins_no_second_one() {
+    let mut desk = Desk::new();
+    comes_up(&mut desk, "1", &["17.1"], "[]");
+    desk.replies_with(200, &caller("17.1"));
+    desk.ends(1);
+    assert!(desk.rings("17.1").is_empty(), "it had entered before it was asked, and was let go");
+    let (at, wake) = desk.next.deadline.expect("it is looked for");
+    assert_eq!((wake, at), (Wake::Resync, desk.now + Duration::from_secs(2)), "or it would ring for ever");
+}
+
+#[test]
 fn the_event_of_a_caller_who_is_taken_on_already_begins_no_second_call() {
     let mut desk = Desk::new();
     comes_up(&mut desk, "1", &["17.1"], "[]");

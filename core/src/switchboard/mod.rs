@@ -327,8 +327,12 @@ impl Switchboard {
         bytes: &[u8],
         out: &mut Actions,
     ) {
-        if self.resync.is_announced(&channel.id) && self.knows(&channel.id) {
-            // Asterisk has shown it already, and the event of its coming was under way.
+        if self.resync.is_announced(&channel.id) {
+            // Asterisk has shown it already, and the event of its coming was under way. Where nobody sees to it any more, it
+            // was let go meanwhile, and the event of its leaving follows; if none does, it is found when it is looked for.
+            if !self.knows(&channel.id) {
+                self.look_soon(now);
+            }
             return;
         }
         if let Some(&call) = self.by_channel.get(&*channel.id) {
@@ -443,9 +447,13 @@ impl Switchboard {
     /// A call or a refusal is over, and its caller should be gone.
     fn nobody_sees_to(&mut self, now: Instant, channel: &str) {
         if self.resync.may_be_there(channel) {
-            let at = now + LOOK_AFTER;
-            self.sweep_at = Some(self.sweep_at.map_or(at, |sweep_at| sweep_at.min(at)));
+            self.look_soon(now);
         }
+    }
+
+    fn look_soon(&mut self, now: Instant) {
+        let at = now + LOOK_AFTER;
+        self.sweep_at = Some(self.sweep_at.map_or(at, |sweep_at| sweep_at.min(at)));
     }
 
     /// A call's task is gone, and with it all knowledge of what it had made. The names are known, so each is
