@@ -153,7 +153,9 @@ impl Asterisk {
             ("POST", path) if path == format!("{caller}/answer") => {
                 nothing(if self.caller { 204 } else { 404 })
             }
-            ("POST", path) if path == format!("{caller}/continue") => nothing(self.caller_goes()),
+            ("POST", path) if path.split('?').next() == Some(&*format!("{caller}/continue")) => {
+                nothing(self.caller_goes())
+            }
             ("DELETE", path) if path == caller || path == format!("{caller}?reason=congestion") => {
                 nothing(self.caller_goes())
             }
