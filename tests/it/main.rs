@@ -13,6 +13,7 @@ mod conversations;
 mod corpus;
 mod desk;
 mod echo;
+mod every_order;
 mod fallback;
 mod faults;
 mod formats;

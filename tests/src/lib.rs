@@ -11,12 +11,14 @@
 //! [`json_schema`] holds what is written for others against its schema, and [`process`] is the bridge as a program that
 //! a test starts. [`fuzz`] is what the fuzz targets do, so that their corpus is replayed without them.
 
+pub mod board;
 pub mod choices;
 pub mod faults;
 pub mod fuzz;
 pub mod generators;
 pub mod json_schema;
 pub mod measure;
+pub mod odometer;
 mod oracle;
 pub mod process;
 pub mod samples;

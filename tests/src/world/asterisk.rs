@@ -1,13 +1,17 @@
 //! As much of Asterisk as a call's clean-up can see: what is there, and requests that are executed, answered
 //! or lost in any order.
 
+mod by_hand;
+
+pub(super) use by_hand::{Thing, What};
+
 use crate::choices::Choices;
 use ari_bridge_core::id::RequestId;
 use ari_bridge_core::time::{Duration, Instant};
 use core::net::SocketAddr;
 
 /// How long after the bridge gave up on it a request may still be executed: just below what the bridge waits.
-const EXECUTED_WITHIN: Duration = Duration::from_millis(29_900);
+pub(super) const EXECUTED_WITHIN: Duration = Duration::from_millis(29_900);
 
 pub(super) const CALLER: &str = "1795346951.0";
 const MEDIA: &str = "arib00000007-1-1";

@@ -4,10 +4,12 @@
 //! may be left on Asterisk.
 
 mod asterisk;
+mod every;
 mod phases;
 mod realtime;
 mod serving;
 
+pub use every::{Bounds, Count, From, Kind, every_end, every_set_up};
 pub use phases::{Phase, Staged};
 
 use crate::choices::Choices;
