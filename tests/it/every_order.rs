@@ -8,7 +8,7 @@
 //! ```
 
 use ari_bridge_tests::board::{self, every_order};
-use ari_bridge_tests::world::{Bounds, From, Kind, every_end, every_set_up};
+use ari_bridge_tests::world::{At, Bounds, Kind, every_end, every_set_up};
 
 /// Goes through the tree, which has at least so many leaves.
 fn ends(kind: Kind, bounds: Bounds, at_least: u64) {
@@ -17,8 +17,8 @@ fn ends(kind: Kind, bounds: Bounds, at_least: u64) {
     assert!(count.leaves >= at_least, "the tree has shrunk to {} leaves", count.leaves);
 }
 
-const ANYWHERE: Bounds = Bounds { from: From::Anywhere, ordered: 0, free: 0, faults: 0 };
-const ANSWERED: Bounds = Bounds { from: From::Answered, ..ANYWHERE };
+const ANYWHERE: Bounds = Bounds { from: At::Anywhere, ordered: 0, free: 0, faults: 0 };
+const ANSWERED: Bounds = Bounds { from: At::Answered, ..ANYWHERE };
 
 #[test]
 fn every_order_of_a_set_up_leads_to_an_answer_or_to_an_end_that_leaves_nothing() {
@@ -72,7 +72,7 @@ fn seven_deeds_behind_every_end_of_a_common_call() {
 
 /// From each of the places where a switchboard can stand.
 fn boards(free: usize, faults: usize, at_least: u64) {
-    for from in [board::From::Start, board::From::Rest, board::From::Call] {
+    for from in [board::At::Start, board::At::Rest, board::At::Call] {
         let bounds = board::Bounds { from, free, faults };
         let count = every_order(bounds);
         println!("{bounds:?}: {count:?}");
@@ -82,11 +82,11 @@ fn boards(free: usize, faults: usize, at_least: u64) {
 
 #[test]
 fn one_caller_is_in_one_call_in_whatever_order_the_switchboard_hears_of_him() {
-    boards(7, 1, 500);
+    boards(7, 1, 1_800);
 }
 
 #[test]
 #[ignore = "minutes; see the head of the file"]
 fn nine_deeds_in_every_order_of_the_switchboard() {
-    boards(9, 2, 500);
+    boards(9, 2, 1_800);
 }

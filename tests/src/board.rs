@@ -26,7 +26,7 @@ const MAX_DEEDS_TO_REST: usize = 200;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
     /// What the switchboard has come through when the orders begin.
-    pub from: From,
+    pub from: At,
     /// So many deeds come in any order.
     pub free: usize,
     /// So many replies among them do not come, or are of no use.
@@ -35,7 +35,7 @@ pub struct Bounds {
 
 /// Where a switchboard stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum From {
+pub enum At {
     /// It has just been made.
     Start,
     /// It has asked Asterisk what there is, and nobody calls.
@@ -203,13 +203,13 @@ impl Board {
         board
     }
 
-    fn comes_to(&mut self, from: From) {
-        if from == From::Start {
+    fn comes_to(&mut self, from: At) {
+        if from == At::Start {
             return;
         }
         self.happens(Deed::SocketOpens);
         self.rests();
-        if from == From::Call {
+        if from == At::Call {
             self.happens(Deed::CallerComes);
             self.happens(Deed::Event);
             assert_eq!(self.live.len(), 1, "a caller is taken on");

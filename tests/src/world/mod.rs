@@ -9,7 +9,7 @@ mod phases;
 mod realtime;
 mod serving;
 
-pub use every::{Bounds, Count, From, Kind, every_end, every_set_up};
+pub use every::{At, Bounds, Count, Kind, every_end, every_set_up};
 pub use phases::{Phase, Staged};
 
 use crate::choices::Choices;

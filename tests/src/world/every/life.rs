@@ -2,7 +2,7 @@
 
 use super::check::{Ending, Watcher};
 use super::deed::{Deed, Reply, Trouble};
-use super::{From, Kind};
+use super::{At, Kind};
 use crate::odometer::Odometer;
 use crate::world::World;
 use crate::world::asterisk::{Asterisk, CALLER, EXECUTED_WITHIN, Request, Thing, What};
@@ -130,11 +130,11 @@ impl Life {
     }
 
     /// Brings the call to some point of a set-up on which all goes well, or to its end.
-    pub(super) fn comes_to_a_point(&mut self, from: From) {
+    pub(super) fn comes_to_a_point(&mut self, from: At) {
         for place in 0..PLACES {
             let here = self.good_deeds().into_iter().find(|deed| self.place(*deed) == Some(place));
             if let Some(deed) = here
-                && (from == From::Answered || self.odometer.below(2) == 1)
+                && (from == At::Answered || self.odometer.below(2) == 1)
             {
                 self.happens(deed);
             }

@@ -42,7 +42,7 @@ impl Kind {
 
 /// Where a call stands when the thing happens that it ends for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum From {
+pub enum At {
     /// At each point of its set-up, and behind it.
     Anywhere,
     /// The caller is answered.
@@ -53,7 +53,7 @@ pub enum From {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
     /// Where it happens that the call ends.
-    pub from: From,
+    pub from: At,
     /// So many deeds come in one order first, as when all goes well.
     pub ordered: usize,
     /// So many deeds come in any order behind them; those that come after them come in one order.
