@@ -410,6 +410,53 @@ mod tests {
     }
 
     #[test]
+    fn each_wait_for_a_delete_that_failed_is_twice_the_one_before() {
+        let mut holding = Holding::present();
+        holding.release();
+        assert!(!holding.is_stuck());
+        let mut now = T0;
+        for n in 0..u32::from(MAX_TRIES) - 1 {
+            assert!(holding.poll(now, true));
+            assert_eq!(holding.deadline(), None, "its answer is waited for");
+            holding.let_go_failed(now);
+            assert!(holding.is_stuck());
+            let again = now + Duration::from_millis(500 << n);
+            assert_eq!(holding.deadline(), Some(again), "try {n}");
+            now = again;
+        }
+    }
+
+    #[test]
+    fn a_404_in_the_moment_from_which_nothing_can_come_any_more_is_followed_at_once() {
+        let mut holding = asked_for();
+        holding.create_failed(T0, IoFault::TimedOut);
+        holding.release();
+        assert!(holding.poll(T0, false));
+        holding.let_go_replied(404, T0 + CREATE_UNKNOWN_FOR);
+        assert!(holding.poll(T0 + CREATE_UNKNOWN_FOR, false));
+    }
+
+    #[test]
+    fn what_an_earlier_owner_may_have_asked_for_is_asked_after_until_it_cannot_come_any_more() {
+        let mut holding = Holding::left_by_another(T0);
+        assert!(!holding.is_settled() && holding.poll(T0, false));
+        holding.let_go_replied(404, T0);
+        assert!(!holding.is_settled());
+        assert_eq!(holding.deadline(), Some(T0 + CREATE_UNKNOWN_FOR));
+    }
+
+    #[test]
+    fn what_has_come_anew_is_tried_as_if_it_had_never_failed() {
+        let mut holding = Holding::present();
+        holding.release();
+        assert!(holding.poll(T0, false));
+        holding.let_go_failed(T0);
+        assert!(holding.is_stuck() && !holding.poll(T0, false));
+        holding.came_anew();
+        assert!(!holding.is_stuck() && holding.poll(T0, false));
+    }
+
+    #[test]
     fn a_delete_that_fails_again_and_again_is_given_up_in_bounded_time() {
         let mut holding = Holding::present();
         holding.release();

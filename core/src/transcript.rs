@@ -171,6 +171,15 @@ mod tests {
     }
 
     #[test]
+    fn a_word_is_not_cut_because_it_stands_alone_or_has_an_umlaut() {
+        for (said, text) in [("Certainly", ""), ("Schöne Grüße", "Schöne")] {
+            let mut transcript = Transcript::default();
+            transcript.push(0, said);
+            assert_eq!(transcript.heard(700, 1000, true), text);
+        }
+    }
+
+    #[test]
     fn without_audio_nothing_was_heard() {
         let mut transcript = Transcript::default();
         transcript.push(0, "never spoken");

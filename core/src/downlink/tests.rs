@@ -468,6 +468,17 @@ fn a_delta_that_is_not_base64_between_two_halves_of_a_sample_makes_no_noise_of_t
 }
 
 #[test]
+fn half_a_sample_waits_for_its_other_half_until_its_own_part_is_done() {
+    for (done, whole) in [(("b", 0), true), (("a", 1), true), (("a", 0), false)] {
+        let mut agent = Agent::answered(Encoding::G722, 0);
+        agent.downlink.push_base64(at(0), "a", 0, BASE64_STANDARD.encode([1, 0, 2]).as_bytes());
+        agent.downlink.item_done(at(1), done.0, done.1);
+        agent.downlink.push_base64(at(2), "a", 0, BASE64_STANDARD.encode([0, 3]).as_bytes());
+        assert_eq!(queued(&mut agent), if whole { [1, 2] } else { [1, 0x0300] }, "{done:?}");
+    }
+}
+
+#[test]
 fn half_a_sample_at_the_end_of_an_answer_without_a_name_is_not_the_beginning_of_the_next() {
     let mut agent = Agent::answered(Encoding::G722, 0);
     agent.downlink.push_base64(at(0), "", 0, BASE64_STANDARD.encode([0; 961]).as_bytes());

@@ -396,6 +396,68 @@ fn a_jump_backwards_or_out_of_reason_is_a_new_base() {
 }
 
 #[test]
+fn a_copy_may_be_two_packets_off_in_time_and_no_more() {
+    for (off, is_copy) in [(2 * 160, true), (2 * 160 + 1, false)] {
+        let mut line = Line::default();
+        for n in 5000..5100 {
+            line.hear(0, n);
+        }
+        let there = |n: u16| u32::from(n.wrapping_sub(60_000)) * 160 + off;
+        assert_eq!(line.push_at(2000, 5020, there(5020)), Err(RtpDrop::Late));
+        assert_eq!(line.push_at(2001, 5021, there(5021)).is_err(), is_copy, "{off} ticks off");
+    }
+}
+
+#[test]
+fn a_copy_is_known_for_as_many_packets_as_are_remembered() {
+    let mut line = Line::default();
+    let remembered = REMEMBERED as u16;
+    for n in 0..=remembered {
+        line.hear(0, n);
+    }
+    assert_eq!(line.push(1, 1), Err(RtpDrop::Duplicate));
+    assert_eq!(line.push(1, 0), Err(RtpDrop::Late));
+    // A hole as long as all that is remembered leaves nothing of what was before it.
+    line.hear(20, 2 * remembered + 1);
+    assert_eq!(line.pop_all(20 + line.hold_ms()), ["lost 64", "129"]);
+    assert_eq!(line.push(100, 2 * remembered), Err(RtpDrop::Late));
+}
+
+#[test]
+fn a_loss_right_behind_the_last_jump_that_is_believed_is_measured_in_packets() {
+    let mut line = Line::default();
+    line.hear_at(0, 0, 0);
+    for n in 1..=u16::from(JUMPS_BELIEVED) {
+        assert!(line.hear_at(u64::from(n) * 20, n, u32::from(n) * 320).is_empty());
+        assert_eq!(line.pop_all(u64::from(n) * 20 + JUMP_PROOF_MS).len(), 2, "a jump, and the packet");
+    }
+    line.hear_at(100, 5, 5 * 320);
+    assert_eq!(line.pop_all(140), ["lost 1", "5"]);
+}
+
+#[test]
+fn a_packet_that_comes_once_more_is_known_though_another_one_is_held() {
+    let mut line = Line::default();
+    line.hear_at(0, 10, 5000);
+    assert!(line.hear_at(20, 12, 5320).is_empty());
+    assert_eq!(line.push_at(21, 11, 5000), Err(RtpDrop::Duplicate));
+    assert_eq!(line.pop_all(60), ["jump 20 ms", "12"]);
+}
+
+#[test]
+fn a_new_ssrc_is_told_once_and_neither_the_first_nor_the_same_one_anew_is_one() {
+    let mut line = Line::default();
+    line.hear(0, 10);
+    line.0.reset();
+    line.hear(20, 500);
+    assert!(!line.0.take_new_ssrc());
+    let mut payload = Vec::new();
+    let other = Packet { ssrc: 1, ..packet(1, 77, &mut payload) };
+    assert_eq!(line.0.push(at(25), &other), Ok(()));
+    assert!(line.0.take_new_ssrc() && !line.0.take_new_ssrc());
+}
+
+#[test]
 fn a_sender_that_counts_time_in_other_units_is_believed_no_longer() {
     let mut line = Line::default();
     // G.722 whose clock runs at 16000: each packet is as long again as its timestamps say.

@@ -453,3 +453,5 @@ fn an_interruption_of_what_a_former_session_has_said_names_no_item_of_it() {
     assert_eq!(cut.unheard, ["c"], "the server of today knows this one only");
     assert!(playout.is_muted("c") && !playout.is_muted("a"));
 }
+
+mod bounds;
