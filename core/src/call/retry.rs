@@ -87,4 +87,15 @@ mod tests {
         assert_eq!(retry.due(Instant::from_millis(3_000)), Some(1));
         assert_eq!(retry.due(Instant::from_millis(3_001)), None, "once");
     }
+
+    #[test]
+    fn once_all_is_well_nothing_is_due_and_the_waits_begin_anew() {
+        let mut retry = Retry::new(Rng::new(1));
+        for _ in 0..8 {
+            retry.plan(Instant::START, None);
+        }
+        retry.reset();
+        assert_eq!((retry.at(), retry.attempts()), (None, 0));
+        assert!(retry.plan(Instant::START, None) <= FIRST_WAIT);
+    }
 }

@@ -221,4 +221,14 @@ mod tests {
         assert_eq!(breaker.admit(T0, CallId(100)), Admission::Taken);
         assert_eq!(breaker.told(T0, CallId(100), News::Spent(1)), None);
     }
+
+    #[test]
+    fn a_breaker_that_is_taken_away_lets_everybody_in_and_one_that_is_set_goes_on_counting() {
+        let mut breaker = open();
+        breaker.settings_are(None);
+        assert_eq!(breaker.admit(T0, CallId(9)), Admission::Taken);
+        breaker.settings_are(Some(Breaker { calls: 3, wait: WAIT }));
+        assert_eq!(breaker.admit(T0, CallId(10)), Admission::Taken);
+        assert_eq!(fails(&mut breaker, T0, 10), Some(Guard::BreakerOpened { calls: 4 }));
+    }
 }

@@ -184,4 +184,13 @@ mod tests {
         assert!(link.replaced() && !link.replaced());
         assert_eq!((link.lost(T0, &mut rng), link.deadline()), (None, None));
     }
+
+    #[test]
+    fn a_socket_that_ended_is_not_up_and_is_opened_again_when_its_wait_is_over() {
+        let mut link = up();
+        assert!(link.is_up());
+        let wait = link.lost(T0, &mut Rng::new(1)).unwrap();
+        assert!(!link.is_up());
+        assert_eq!(link.deadline().unwrap().0, T0 + wait);
+    }
 }

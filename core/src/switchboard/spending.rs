@@ -141,4 +141,15 @@ mod tests {
     fn a_limit_of_nothing_takes_no_calls() {
         assert!(Spending::new(Some(0), UtcNanos(0), T0).is_over(T0));
     }
+
+    #[test]
+    fn another_limit_counts_from_the_same_sum_and_is_told_of_anew_and_the_same_one_changes_nothing() {
+        let mut spending = evening();
+        assert_eq!(spending.spent(T0, 10 * DOLLAR), Some(Guard::CostReached));
+        spending.limit_is(Some(10 * DOLLAR));
+        assert_eq!(spending.spent(T0, 0), None, "it was told");
+        spending.limit_is(Some(20 * DOLLAR));
+        assert!(!spending.is_over(T0));
+        assert_eq!(spending.spent(T0, 10 * DOLLAR), Some(Guard::CostReached));
+    }
 }

@@ -267,3 +267,17 @@ proptest! {
         prop_assert!(bench.is_over && bench.open.is_empty(), "{:?}", bench.open);
     }
 }
+
+#[test]
+fn a_step_that_does_no_harm_is_sent_again_a_bounded_number_of_times() {
+    let mut step = Step::Open(0);
+    for sends in 1..MAX_SENDS {
+        step = Step::Asked(sends);
+        assert!(send_again(&mut step).is_ok());
+        assert!(step == Step::Open(sends), "what is sent next counts on");
+    }
+    for mut step in [Step::Asked(MAX_SENDS), Step::Asked(MAX_SENDS + 1), Step::Open(0), Step::Done] {
+        assert_eq!(send_again(&mut step), Err(EndReason::AriFault));
+    }
+    assert!(step == Step::Open(MAX_SENDS - 1));
+}
