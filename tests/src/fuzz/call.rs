@@ -1,8 +1,8 @@
 //! The records of a capture of a call.
 
 use crate::choices::Choices;
-use crate::taped::{Encore, LIMIT_BYTES, Taped};
 use crate::oracle::Oracle;
+use crate::taped::{Encore, LIMIT_BYTES, Taped};
 use crate::world::some_settings;
 use ari_bridge_core::ari::{media_address, variable_address, variable_port};
 use ari_bridge_core::call::{Action, Actions, Call, Input, LinkState, Next, Origin, Start, StopReason};

@@ -4,6 +4,7 @@ use super::check::{Ending, Watcher};
 use super::deed::{Deed, Reply, Trouble};
 use super::{At, Kind};
 use crate::odometer::Odometer;
+use crate::taped::Encore;
 use crate::world::World;
 use crate::world::asterisk::{Asterisk, CALLER, EXECUTED_WITHIN, Request, Thing, What};
 use ari_bridge_core::call::{EndReason, Input, IoFault, LinkState, Outcome, StopReason, Wake};
@@ -65,7 +66,7 @@ impl Life {
     pub(super) fn new(kind: Kind, odometer: Odometer, faults: usize) -> Self {
         let asterisk = Asterisk::new(kind.is_up);
         let event = asterisk.caller_arrives();
-        let world = World::start(&settings(kind), MediaFormat::Ulaw, 1, asterisk, &event);
+        let world = World::start(&settings(kind), MediaFormat::Ulaw, 1, asterisk, &event, Encore::OneInEight);
         let mut life = Self {
             world,
             kind,
