@@ -94,7 +94,7 @@ impl Scene {
                 self.request_fails(*id, IoFault::Refused);
             }
             Knock::Request(id, method, target) => {
-                self.befalls_a_request(method);
+                self.befalls_a_request(method, target);
                 self.step_asterisk(pbx::Input::Request { id: *id, method, target, authorization, body: b"" });
             }
             Knock::Datagram(local_port, from, bytes) => {

@@ -281,11 +281,12 @@ impl Scene {
     }
 
     /// Decides what befalls the request that is about to come to Asterisk.
-    pub(super) fn befalls_a_request(&mut self, method: &str) {
+    pub(super) fn befalls_a_request(&mut self, method: &str, target: &str) {
         let Requests { late, reply_lost, lost, refused_4xx, refused_5xx, overtaken, .. } =
             self.weather.requests;
         // Who is told that something is not there, or is there already, takes it for done.
-        let refusals: &[u16] = if method == "DELETE" { &[400, 412, 422] } else { &[400, 404, 409, 412, 422] };
+        let lets_go = method == "DELETE" || target.contains("/continue");
+        let refusals: &[u16] = if lets_go { &[400, 412, 422] } else { &[400, 404, 409, 412, 422] };
         let errors = [500, 502, 503];
         let wait = Duration::from_millis(u64::from(self.weather.rng.below(8_000)));
         let pick = self.weather.rng.next_u32() as usize;
