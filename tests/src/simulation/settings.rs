@@ -42,6 +42,7 @@ pub(super) fn stage(choices: &mut Choices<'_>, g711: bool) -> Stage {
         ..Stage::default()
     };
     stage.asterisk.phones_send_silence = choices.one_in(2);
+    stage.asterisk.is_quick = true;
     stage
 }
 

@@ -94,7 +94,8 @@ impl World {
         variables.insert("UNICASTRTP_LOCAL_PORT".into(), port.to_string());
         variables.insert("UNICASTRTP_LOCAL_ADDRESS".into(), self.settings.rtp_host.to_string());
         let name = format!("UnicastRTP/{}-0x7f{:010x}", request.external_host, self.rng.next_u32());
-        let endpoint = Endpoint::new(port, request.remote, request.format, &mut self.rng);
+        let endpoint =
+            Endpoint::new(port, request.remote, request.format, self.settings.is_quick, &mut self.rng);
         let channel = Channel {
             id: id.clone(),
             name,

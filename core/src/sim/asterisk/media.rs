@@ -9,6 +9,7 @@ use crate::resample::Resampler;
 use crate::rng::Rng;
 use crate::rtp::Packet;
 use crate::time::{Duration, Instant};
+use core::cmp::Ordering;
 use core::net::SocketAddr;
 use std::collections::VecDeque;
 
@@ -76,6 +77,37 @@ impl Ear {
     }
 }
 
+/// Between the rate of an ear and that of a line.
+#[derive(Debug)]
+enum Rates {
+    /// As it should sound.
+    Fine(Box<Resampler>),
+    /// By leaving out every second sample, or by giving each twice.
+    Quick { from: u32, to: u32 },
+}
+
+impl Rates {
+    fn new(is_quick: bool, from: u32, to: u32) -> Self {
+        let is_easy = from == to || from == 2 * to || to == 2 * from;
+        if is_quick && is_easy {
+            Self::Quick { from, to }
+        } else {
+            Self::Fine(Box::new(Resampler::new(from, to)))
+        }
+    }
+
+    fn process(&mut self, samples: &[i16], out: &mut Vec<i16>) {
+        match self {
+            Self::Fine(resampler) => resampler.process(samples, out),
+            Self::Quick { from, to } => match (*from).cmp(to) {
+                Ordering::Equal => out.extend_from_slice(samples),
+                Ordering::Greater => out.extend(samples.iter().step_by(2)),
+                Ordering::Less => out.extend(samples.iter().flat_map(|sample| [*sample; 2])),
+            },
+        }
+    }
+}
+
 /// What a payload type means to Asterisk without SDP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Heard {
@@ -122,7 +154,8 @@ pub(super) struct Endpoint {
     remote: SocketAddr,
     encoding: Encoding,
     encoder: Encoder,
-    to_wire: Resampler,
+    to_wire: Rates,
+    is_quick: bool,
     wire: Vec<i16>,
     payload: Vec<u8>,
     ssrc: u32,
@@ -132,21 +165,28 @@ pub(super) struct Endpoint {
     source: SocketAddr,
     source_since: Option<Instant>,
     learning: Option<Learning>,
-    decoding: Option<(Heard, Decoder, Resampler)>,
+    decoding: Option<(Heard, Decoder, Rates)>,
     decoded: Vec<i16>,
     at_ear: Vec<i16>,
     ear: Ear,
 }
 
 impl Endpoint {
-    pub(super) fn new(port: u16, remote: SocketAddr, format: MediaFormat, rng: &mut Rng) -> Self {
+    pub(super) fn new(
+        port: u16,
+        remote: SocketAddr,
+        format: MediaFormat,
+        is_quick: bool,
+        rng: &mut Rng,
+    ) -> Self {
         let encoding = format.from_asterisk();
         Self {
             port,
             remote,
             encoding,
             encoder: Encoder::new(encoding),
-            to_wire: Resampler::new(EAR_RATE, encoding.sample_rate()),
+            to_wire: Rates::new(is_quick, EAR_RATE, encoding.sample_rate()),
+            is_quick,
             wire: Vec::new(),
             payload: Vec::new(),
             ssrc: rng.next_u32(),
@@ -220,16 +260,17 @@ impl Endpoint {
                 Heard::Encoded(encoding) => encoding,
                 Heard::LinearNarrowband | Heard::Nothing => Encoding::L16Wideband,
             };
-            self.decoding = Some((heard, Decoder::new(encoding), Resampler::new(heard.rate(), EAR_RATE)));
+            self.decoding =
+                Some((heard, Decoder::new(encoding), Rates::new(self.is_quick, heard.rate(), EAR_RATE)));
         }
-        let Some((_, decoder, resampler)) = &mut self.decoding else { return };
+        let Some((_, decoder, rates)) = &mut self.decoding else { return };
         self.decoded.clear();
         self.at_ear.clear();
         match heard {
             Heard::Encoded(_) => decoder.decode(payload, &mut self.decoded),
             Heard::LinearNarrowband | Heard::Nothing => pcm::from_be_bytes(payload, &mut self.decoded),
         }
-        resampler.process(&self.decoded, &mut self.at_ear);
+        rates.process(&self.decoded, &mut self.at_ear);
         self.ear.push(now, &self.at_ear);
     }
 
