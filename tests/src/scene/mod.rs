@@ -27,6 +27,7 @@ use crate::taped::Taped;
 use ari_bridge_core::call::{self, Call, IoFault, Outcome};
 use ari_bridge_core::id::{CallId, LegId, LinkId, RequestId};
 use ari_bridge_core::observe::{Observation, Severity, TurnLatency};
+use ari_bridge_core::ports::PortPool;
 use ari_bridge_core::sim::asterisk::{self as pbx, Asterisk, CallerState};
 use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::sim::realtime::{self as server, Agent};
@@ -142,8 +143,8 @@ pub struct Scene {
     pub tally: Tally,
     /// The requests of the bridge to Asterisk, and when each was sent: method and path.
     pub requested: Vec<(Instant, String)>,
-    /// The ports of the bridge that are free, and from when on each can be had.
-    free_ports: VecDeque<(u16, Instant)>,
+    /// The media ports of the bridge.
+    ports: PortPool,
     callers: BTreeMap<u64, Caller>,
     /// When each caller last heard something.
     last_heard: BTreeMap<u64, Instant>,
@@ -207,7 +208,7 @@ impl Scene {
             calls_started: 0,
             tally: Tally::default(),
             requested: Vec::new(),
-            free_ports: VecDeque::new(),
+            ports: PortPool::new(1, 0),
             callers: BTreeMap::new(),
             last_heard: BTreeMap::new(),
             states: BTreeMap::new(),

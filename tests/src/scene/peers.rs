@@ -4,7 +4,6 @@ use super::Scene;
 use super::mail::{Letter, Note, Parcel};
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::id::{CallId, LegId};
-use ari_bridge_core::ports;
 use ari_bridge_core::sim::asterisk as pbx;
 use ari_bridge_core::sim::caller::Caller;
 use core::net::SocketAddr;
@@ -17,10 +16,10 @@ impl Scene {
         if self.stage.no_ports {
             return self.send(Parcel::Call(call, Letter::MediaDown(leg, IoFault::NoPort)));
         }
-        let ready = self.free_ports.iter().position(|(_, from)| *from <= self.now);
-        let Some((port, _)) = ready.and_then(|at| self.free_ports.remove(at)) else {
+        let Some(port) = self.ports.next(self.now) else {
             return self.send(Parcel::Call(call, Letter::MediaDown(leg, IoFault::NoPort)));
         };
+        self.ports.taken(port);
         let local = SocketAddr::from(([127, 0, 0, 1], port));
         if let Some(party) = self.parties.get_mut(&call) {
             party.local = Some((leg, local));
@@ -31,7 +30,7 @@ impl Scene {
     pub(super) fn close_media(&mut self, call: CallId) {
         let local = self.parties.get_mut(&call).and_then(|party| party.local.take());
         if let Some((_, local)) = local {
-            self.free_ports.push_back((local.port(), self.now + ports::REST));
+            self.ports.release(local.port(), self.now);
         }
     }
 

@@ -9,6 +9,7 @@ use ari_bridge_core::actions::Actions;
 use ari_bridge_core::call::{self, IoFault, Origin, Record, Start, StopReason};
 use ari_bridge_core::capture::SwitchboardStart;
 use ari_bridge_core::id::{CallId, InstanceNonce};
+use ari_bridge_core::ports::PortPool;
 use ari_bridge_core::settings::SwitchboardSettings;
 use ari_bridge_core::switchboard;
 use ari_bridge_core::time::{Duration, UtcNanos};
@@ -39,7 +40,8 @@ impl Scene {
         let seed = 7 + u64::from(self.starts);
         self.starts += 1;
         self.drained = false;
-        self.free_ports = (FIRST_PORT..).take(self.stage.ports).map(|port| (port, self.now)).collect();
+        let last_port = FIRST_PORT + self.stage.ports as u16 - 1;
+        self.ports = PortPool::new(FIRST_PORT, last_port);
         let mut out = switchboard::Actions::new();
         self.switchboard_last = tick(self.now, self.switchboard_last);
         let start = SwitchboardStart { nonce, seed, utc: UtcNanos(0) };

@@ -20,6 +20,7 @@ use ari_bridge_core::call::Outcome;
 use ari_bridge_core::capture::{self, Capture};
 use ari_bridge_core::replay::replay_from;
 use ari_bridge_core::rng::Rng;
+use ari_bridge_core::sim::caller::Caller;
 use ari_bridge_core::time::Duration;
 use std::cell::RefCell;
 use std::fmt;
@@ -339,5 +340,8 @@ fn faults(choices: &mut Choices<'_>, possible: FaultSet) -> FaultSet {
 /// What callers say.
 fn speeches() -> &'static [Vec<i16>] {
     static SPEECHES: OnceLock<Vec<Vec<i16>>> = OnceLock::new();
-    SPEECHES.get_or_init(|| [(1, 0.3), (2, 0.9), (3, 1.6), (4, 3.0)].map(|(v, s)| utterance(v, s)).into())
+    SPEECHES.get_or_init(|| {
+        let made = [(1, 0.3), (2, 0.9), (3, 1.6), (4, 3.0)].map(|(voice, seconds)| utterance(voice, seconds));
+        made.into_iter().chain([Caller::recorded().speech().to_vec()]).collect()
+    })
 }

@@ -1,12 +1,14 @@
 //! How an operator may have set up the bridge of a life.
 
 use crate::choices::Choices;
+use crate::generators;
 use crate::scene::{Performance, Stage};
+use crate::world::{look_up, operator};
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::format::{MediaFormat, ModelFormat};
 use ari_bridge_core::settings::{
-    BargeIn, CallSettings, DeadAir, Dialect, FailedAnswer, Fallback, Function, Keys, MediaPlan, Place,
-    Prompt, Prompts, Recovery, Resume, RtpSource, SessionSettings, Tool, Transfer,
+    BargeIn, CallSettings, DeadAir, Dialect, FailedAnswer, Fallback, Keys, MediaPlan, Place, Prompt, Prompts,
+    Recovery, Resume, RtpSource, SessionSettings, TurnDetection,
 };
 use ari_bridge_core::sim::realtime as server;
 use ari_bridge_core::time::Duration;
@@ -72,12 +74,7 @@ fn call(choices: &mut Choices<'_>, audio_format: ModelFormat) -> CallSettings {
         echo_canceller: choices.one_in(64) && choices.one_in(4),
         idle: choices.one_in(6).then(|| Duration::from_secs(3)),
         max_call: Duration::from_secs(if choices.one_in(8) { 6 } else { 3600 }),
-        transfers: vec![Transfer {
-            name: "operator".to_owned(),
-            context: "the-only-place".to_owned(),
-            extension: "1001".to_owned(),
-            priority: 1,
-        }],
+        transfers: vec![operator()],
         fallback: match choices.below(4) {
             0 => Fallback::HangUp,
             1 => Fallback::Dialplan(Place { context: Some("failed".to_owned()), ..Place::default() }),
@@ -95,19 +92,27 @@ fn call(choices: &mut Choices<'_>, audio_format: ModelFormat) -> CallSettings {
         failed_answer: FailedAnswer::ALL[choices.below(2)],
         keys: Keys { hot: vec![('0', 0)], ..Keys::default() },
         prompts: own_prompts(if choices.one_in(4) { 2_400 } else { 9_600 }),
-        session: SessionSettings {
-            greeting: choices.one_in(3).then(|| "Good day.".to_owned()),
-            audio_format,
-            interrupt_response: choices.one_in(4),
-            dialect: if choices.one_in(8) { Dialect::ALL[choices.below(5)] } else { Dialect::OpenAi },
-            tools: vec![Tool::Function(Function {
-                name: "look_up".to_owned(),
-                description: String::new(),
-                parameters: serde_json::json!({ "type": "object", "required": ["q"] }),
-            })],
-            ..SessionSettings::default()
-        },
+        session: session(choices, audio_format),
         ..CallSettings::default()
+    }
+}
+
+/// What a session is asked for: mostly little, now and then anything that it can be, but for how turns are found.
+fn session(choices: &mut Choices<'_>, audio_format: ModelFormat) -> SessionSettings {
+    let dialect = if choices.one_in(8) { Dialect::ALL[choices.below(5)] } else { Dialect::OpenAi };
+    let (asks, interrupt_response) = (choices.one_in(3), choices.one_in(4));
+    let base = if choices.one_in(8) {
+        generators::session::settings(choices, dialect)
+    } else {
+        SessionSettings { dialect, ..SessionSettings::default() }
+    };
+    SessionSettings {
+        greeting: asks.then(|| "Good day.".to_owned()),
+        audio_format,
+        interrupt_response,
+        turn_detection: TurnDetection::default(),
+        tools: vec![look_up()],
+        ..base
     }
 }
 

@@ -84,12 +84,7 @@ pub(crate) fn some_settings(choices: &mut Choices<'_>) -> CallSettings {
         barge_in: BargeIn::ALL[choices.below(3)],
         echo_canceller: choices.one_in(16),
         idle: choices.one_in(4).then(|| Duration::from_secs(3)),
-        transfers: vec![Transfer {
-            name: "operator".to_owned(),
-            context: "the-only-place".to_owned(),
-            extension: "1001".to_owned(),
-            priority: 1,
-        }],
+        transfers: vec![operator()],
         fallback: if choices.one_in(4) { Fallback::HangUp } else { Fallback::default() },
         recovery: Recovery {
             resume: Resume::ALL[choices.below(3)],
@@ -104,15 +99,30 @@ pub(crate) fn some_settings(choices: &mut Choices<'_>) -> CallSettings {
             audio_format: ModelFormat::ALL[choices.below(3)],
             interrupt_response: choices.one_in(2),
             dialect: if choices.one_in(4) { Dialect::ALL[choices.below(5)] } else { Dialect::OpenAi },
-            tools: vec![Tool::Function(Function {
-                name: "look_up".to_owned(),
-                description: String::new(),
-                parameters: serde_json::json!({ "type": "object", "required": ["q"] }),
-            })],
+            tools: vec![look_up()],
             ..SessionSettings::default()
         },
         ..CallSettings::default()
     }
+}
+
+/// The only place where a model may send a caller.
+pub(crate) fn operator() -> Transfer {
+    Transfer {
+        name: "operator".to_owned(),
+        context: "the-only-place".to_owned(),
+        extension: "1001".to_owned(),
+        priority: 1,
+    }
+}
+
+/// The only function that a model may call beside those of the bridge's own.
+pub(crate) fn look_up() -> Tool {
+    Tool::Function(Function {
+        name: "look_up".to_owned(),
+        description: String::new(),
+        parameters: serde_json::json!({ "type": "object", "required": ["q"] }),
+    })
 }
 
 struct World {
