@@ -11,10 +11,10 @@ pub(crate) use requests::Requests;
 use ari_bridge_core::call::{Action, Actions, MAX_ACTIONS_PER_STEP, Next, Outcome, Record};
 use ari_bridge_core::format::{Encoding, MediaFormat};
 use ari_bridge_core::id::LinkId;
-use ari_bridge_core::observe::Observation;
+use ari_bridge_core::observe::{Observation, Recovery};
 use ari_bridge_core::realtime::Dialect;
 use ari_bridge_core::rtp::Packet;
-use ari_bridge_core::settings::{CallSettings, Fallback, RtpSource};
+use ari_bridge_core::settings::{CallSettings, Fallback, Prompt, RtpSource};
 use ari_bridge_core::sim::realtime::check_client_event;
 use ari_bridge_core::time::{Duration, Instant};
 use core::net::SocketAddr;
@@ -22,6 +22,10 @@ use ledger::Ledger;
 
 /// The most bytes that one step writes: one uplink fill, one frame and some requests.
 const MAX_BYTES_PER_STEP: usize = 64 * 1024;
+
+/// How long a call may take for its end once it is decided that there is no other session: a last sound, and what was to be
+/// heard before it.
+const PARTS_WITHIN: Duration = Duration::from_secs(12);
 
 /// What holds of one call.
 #[derive(Debug)]
@@ -37,6 +41,10 @@ pub(crate) struct Oracle {
     session_updated: bool,
     links: Links,
     ledger: Ledger,
+    /// An attempt to open a session was announced for this moment, and was not made yet.
+    attempt_at: Option<Instant>,
+    /// When the call was last told that it is late.
+    timer_at: Option<Instant>,
     finished: Option<Outcome>,
     digest: u64,
 }
@@ -70,6 +78,8 @@ impl Oracle {
             session_updated: false,
             links: Links::default(),
             ledger: Ledger::new(settings, format),
+            attempt_at: None,
+            timer_at: None,
             finished: None,
             digest: 0xcbf2_9ce4_8422_2325,
         }
@@ -118,6 +128,34 @@ impl Oracle {
             assert!(!next.finished, "a deadline after the end");
         }
         assert!(self.finished.is_none() || out.is_empty(), "actions after Finish");
+        if let (Some(due), Some(timer_at)) = (self.attempt_at, self.timer_at) {
+            let late = timer_at.since(due);
+            assert!(late < PARTS_WITHIN, "an attempt to open a session was announced and is not made");
+        }
+        if is_timer {
+            self.timer_at = Some(now);
+        }
+    }
+
+    /// Takes note of what is told of sessions: one that is announced is opened, or the call ends.
+    fn note_attempts(&mut self, now: Instant, action: Action) {
+        match action {
+            Action::Observe(Observation::Recovery(Recovery::Retry { wait, .. })) => {
+                self.attempt_at = Some(now + wait);
+            }
+            // The last sound may have begun, and may be heard to its end.
+            Action::Observe(Observation::Recovery(Recovery::Prompt(Prompt::Moment))) => {
+                self.attempt_at = self.attempt_at.map(|at| at.max(now));
+            }
+            Action::OpenRealtime { .. }
+            | Action::Observe(
+                Observation::Ending(_)
+                | Observation::Recovery(
+                    Recovery::Prompt(Prompt::Goodbye) | Recovery::Renewed { .. } | Recovery::Resumed { .. },
+                ),
+            ) => self.attempt_at = None,
+            _ => {}
+        }
     }
 
     /// `is_told` says whether Asterisk has told that it takes this call's media there.
@@ -129,6 +167,7 @@ impl Oracle {
         is_told: impl Fn(SocketAddr) -> bool,
     ) {
         assert!(self.finished.is_none(), "Finish is the last action");
+        self.note_attempts(now, action);
         match action {
             Action::SendMedia { to, bytes, .. } => {
                 assert!(

@@ -385,7 +385,9 @@ impl Scene {
         for socket in &mut self.sockets {
             (socket.manner, socket.breaks_after) = (Manner::Speaks, None);
         }
-        let nobody_is_there = |socket: &&Socket| socket.state == State::Open && socket.server.is_none();
+        let nobody_is_there = |socket: &&Socket| {
+            matches!(socket.state, State::Opening | State::Open) && socket.server.is_none()
+        };
         let deserted = self.sockets.iter().filter(nobody_is_there).map(|socket| (socket.call, socket.link));
         for (call, link) in deserted.collect::<Vec<_>>() {
             self.breaks(call, link, IoFault::Reset);
