@@ -115,6 +115,7 @@ limits() { echo "-timeout=20 -rss_limit_mb=2048 -max_len=$(longest "$1")"; }
 corpus() {
     local target count
     for target in "${all[@]}"; do
+        mkdir -p "$here/artifacts/$target"
         count=$(find "$here/corpus/$target" -type f | wc -l)
         # Without quotes: a list of words.
         # shellcheck disable=SC2046
