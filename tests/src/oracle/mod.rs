@@ -27,6 +27,9 @@ const MAX_BYTES_PER_STEP: usize = 64 * 1024;
 /// heard before it.
 const PARTS_WITHIN: Duration = Duration::from_secs(12);
 
+/// A call that was given nothing for so long stood still with its machine.
+const STANDS_STILL: Duration = Duration::from_secs(2);
+
 /// What holds of one call.
 #[derive(Debug)]
 pub(crate) struct Oracle {
@@ -45,6 +48,7 @@ pub(crate) struct Oracle {
     attempt_at: Option<Instant>,
     /// When the call was last told that it is late.
     timer_at: Option<Instant>,
+    stepped_at: Option<Instant>,
     finished: Option<Outcome>,
     digest: u64,
 }
@@ -80,6 +84,7 @@ impl Oracle {
             ledger: Ledger::new(settings, format),
             attempt_at: None,
             timer_at: None,
+            stepped_at: None,
             finished: None,
             digest: 0xcbf2_9ce4_8422_2325,
         }
@@ -132,6 +137,10 @@ impl Oracle {
             let late = timer_at.since(due);
             assert!(late < PARTS_WITHIN, "an attempt to open a session was announced and is not made");
         }
+        // Who stood still does first what lay unread.
+        let stood_still = self.stepped_at.is_some_and(|at| now.since(at) > STANDS_STILL);
+        self.attempt_at = self.attempt_at.map(|at| if stood_still { at.max(now) } else { at });
+        self.stepped_at = Some(now);
         if is_timer {
             self.timer_at = Some(now);
         }

@@ -42,11 +42,17 @@ impl Scene {
         self.stage.no_ports = are_gone;
     }
 
+    /// From now on somebody else has so many media ports, the lowest ones.
+    pub fn ports_are_others(&mut self, count: u16) {
+        self.ports_of_others = count;
+    }
+
     /// All that a test has made go wrong is over: the network carries everything, servers serve, clocks run.
     pub fn faults_end(&mut self) {
         self.run_for(self.weather.stalled_until.since(self.now));
         self.weather_clears();
         self.ports_are_gone(false);
+        self.ports_are_others(0);
         self.asterisk_comes_up();
         self.another_client_leaves();
         self.stage.attempts.clear();

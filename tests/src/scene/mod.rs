@@ -145,6 +145,8 @@ pub struct Scene {
     pub requested: Vec<(Instant, String)>,
     /// The media ports of the bridge.
     ports: PortPool,
+    /// How many of them somebody else has, the lowest ones.
+    ports_of_others: u16,
     callers: BTreeMap<u64, Caller>,
     /// When each caller last heard something.
     last_heard: BTreeMap<u64, Instant>,
@@ -209,6 +211,7 @@ impl Scene {
             tally: Tally::default(),
             requested: Vec::new(),
             ports: PortPool::new(1, 0),
+            ports_of_others: 0,
             callers: BTreeMap::new(),
             last_heard: BTreeMap::new(),
             states: BTreeMap::new(),

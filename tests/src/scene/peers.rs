@@ -2,6 +2,7 @@
 
 use super::Scene;
 use super::mail::{Letter, Note, Parcel};
+use super::process::FIRST_PORT;
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::id::{CallId, LegId};
 use ari_bridge_core::sim::asterisk as pbx;
@@ -16,7 +17,13 @@ impl Scene {
         if self.stage.no_ports {
             return self.send(Parcel::Call(call, Letter::MediaDown(leg, IoFault::NoPort)));
         }
-        let Some(port) = self.ports.next(self.now) else {
+        let others = FIRST_PORT..FIRST_PORT + self.ports_of_others;
+        let mut port = self.ports.next(self.now);
+        while let Some(taken) = port.filter(|port| others.contains(port)) {
+            self.ports.busy(taken);
+            port = self.ports.next(self.now);
+        }
+        let Some(port) = port else {
             return self.send(Parcel::Call(call, Letter::MediaDown(leg, IoFault::NoPort)));
         };
         self.ports.taken(port);

@@ -17,7 +17,7 @@ use core::net::SocketAddr;
 use std::hash::Hash as _;
 
 /// The lowest UDP port of the bridge.
-const FIRST_PORT: u16 = 30_000;
+pub(super) const FIRST_PORT: u16 = 30_000;
 
 /// What a process waits for that is not there.
 pub(super) const NOTHING: switchboard::Next = switchboard::Next { deadline: None, finished: true };
@@ -34,7 +34,8 @@ impl Scene {
             adopt: self.stage.adopt,
             drain: self.stage.drain,
             fallback: self.stage.call.fallback.clone(),
-            ..SwitchboardSettings::default()
+            breaker: self.stage.breaker,
+            max_cost_per_day: self.stage.max_cost_per_day,
         };
         let nonce = InstanceNonce::new(0x5ce0e + self.starts);
         let seed = 7 + u64::from(self.starts);

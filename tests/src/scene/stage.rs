@@ -3,7 +3,7 @@
 use super::Sabotage;
 use crate::taped::{LIMIT_BYTES, Shelf};
 use ari_bridge_core::call::IoFault;
-use ari_bridge_core::settings::{CallSettings, MediaPlan};
+use ari_bridge_core::settings::{Breaker, CallSettings, MediaPlan};
 use ari_bridge_core::sim::asterisk as pbx;
 use ari_bridge_core::sim::realtime::{self as server, Agent};
 use ari_bridge_core::time::Duration;
@@ -81,6 +81,10 @@ pub struct Stage {
     pub adopt: bool,
     /// How long calls may go on when the process is to stop.
     pub drain: Duration,
+    /// After how many failed calls nobody is taken for a while.
+    pub breaker: Option<Breaker>,
+    /// What the calls of a day may cost, in millionths of a dollar.
+    pub max_cost_per_day: Option<u64>,
     /// Asterisk.
     pub asterisk: pbx::Settings,
     /// The password that the bridge uses.
@@ -128,6 +132,8 @@ impl Default for Stage {
             ports: 101,
             adopt: true,
             drain: Duration::from_secs(60),
+            breaker: Some(Breaker::default()),
+            max_cost_per_day: None,
             password: asterisk.password.clone(),
             asterisk,
             api_key: "sk-sim".into(),

@@ -2,6 +2,7 @@
 
 use super::{Life, speeches};
 use ari_bridge_core::id::CallId;
+use ari_bridge_core::metrics::Metrics;
 use ari_bridge_core::sim::asterisk::CallerState;
 use ari_bridge_core::time::{Duration, Instant};
 
@@ -123,10 +124,15 @@ impl Life<'_> {
         self.stops();
         assert_eq!(self.scene.links_open(), [], "Realtime links are left open");
         assert_eq!(self.scene.open_requests(), 0, "requests are left on their way");
+        let metrics = Metrics::new();
         for (_, observation) in &self.scene.observations {
+            metrics.observe(observation);
             let told = format!("{observation} {observation:?}");
             let private = PRIVATE.iter().find(|word| told.contains(*word));
             assert_eq!(private, None, "the log says {told}");
         }
+        let told = metrics.encode();
+        let private = PRIVATE.iter().find(|word| told.contains(*word));
+        assert_eq!(private, None, "the metrics say it");
     }
 }

@@ -7,12 +7,22 @@ use crate::world::{look_up, operator};
 use ari_bridge_core::call::IoFault;
 use ari_bridge_core::format::{MediaFormat, ModelFormat};
 use ari_bridge_core::settings::{
-    BargeIn, CallSettings, DeadAir, Dialect, FailedAnswer, Fallback, Keys, MediaPlan, Place, Prompt, Prompts,
-    Recovery, Resume, RtpSource, SessionSettings, TurnDetection,
+    BargeIn, Breaker, CallSettings, DeadAir, Dialect, FailedAnswer, Fallback, Keys, MediaPlan, Place, Prices,
+    Prompt, Prompts, Recovery, Resume, RtpSource, SessionSettings, TurnDetection,
 };
 use ari_bridge_core::sim::realtime as server;
 use ari_bridge_core::time::Duration;
 use std::sync::Arc;
+
+/// What a million tokens cost, in millionths of a dollar.
+const PRICES: Prices = Prices {
+    text_in: 600_000,
+    text_cached: 60_000,
+    text_out: 2_400_000,
+    audio_in: 10_000_000,
+    audio_cached: 300_000,
+    audio_out: 20_000_000,
+};
 
 /// A stage for one life. Mostly the line and the model speak the same G.711, where an oracle can hear what is heard.
 pub(super) fn stage(choices: &mut Choices<'_>, g711: bool) -> Stage {
@@ -40,6 +50,9 @@ pub(super) fn stage(choices: &mut Choices<'_>, g711: bool) -> Stage {
         },
         server_lag: Duration::from_millis([0, 0, 30, 200][choices.below(4)]),
         safety: choices.one_in(4),
+        breaker: [Some(Breaker::default()), None, Some(Breaker { calls: 1, wait: Duration::from_secs(2) })]
+            [choices.below(3)],
+        max_cost_per_day: choices.one_in(6).then_some(2_000),
         functions: functions(choices),
         ..Stage::default()
     };
@@ -92,6 +105,7 @@ fn call(choices: &mut Choices<'_>, audio_format: ModelFormat) -> CallSettings {
         failed_answer: FailedAnswer::ALL[choices.below(2)],
         keys: Keys { hot: vec![('0', 0)], ..Keys::default() },
         prompts: own_prompts(if choices.one_in(4) { 2_400 } else { 9_600 }),
+        prices: choices.one_in(3).then_some(PRICES),
         session: session(choices, audio_format),
         ..CallSettings::default()
     }

@@ -124,7 +124,11 @@ impl Life<'_> {
                 true
             }
             Fault::NoPort => {
-                self.scene.ports_are_gone(true);
+                if self.choices.one_in(2) {
+                    self.scene.ports_are_gone(true);
+                } else {
+                    self.scene.ports_are_others(amount as u16 + 1);
+                }
                 true
             }
             Fault::Drain if self.scene.is_running() => {
