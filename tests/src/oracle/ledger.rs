@@ -76,13 +76,13 @@ impl Ledger {
             Some(at) => {
                 let item = self.items.swap_remove(at);
                 self.spoiled[usize::from(item.code)] = true;
-                audio.iter().for_each(|&byte| self.spoiled[usize::from(byte)] = true);
+                audio.iter().chain([&code]).for_each(|&byte| self.spoiled[usize::from(byte)] = true);
             }
             None if is_marked && self.items.iter().all(|item| item.code != code) => {
                 let item_id = item_id.to_string();
                 self.items.push(Marked { item_id, code, sent_bytes: 0, begins: 0, cut_at: None });
             }
-            None => audio.iter().for_each(|&byte| self.spoiled[usize::from(byte)] = true),
+            None => audio.iter().chain([&code]).for_each(|&byte| self.spoiled[usize::from(byte)] = true),
         }
         let spoiled = &self.spoiled;
         self.items.retain(|item| !spoiled[usize::from(item.code)]);

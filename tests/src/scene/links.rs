@@ -208,8 +208,12 @@ impl Scene {
             self.model_audio.extend(&samples);
             self.audio_sent += Duration::from_millis(audio.len() as u64 / 64);
             self.socket_mut(call, link).into_iter().for_each(|socket| socket.audio.extend(&samples));
+            let is_g711 = self.stage.call.session.audio_format.same_on_the_line().is_some();
+            let lasts = Duration::from_millis(samples.len() as u64 / if is_g711 { 8 } else { 48 });
             let now = self.now;
-            self.parties.get_mut(&call).into_iter().for_each(|party| party.gave_audio = Some(now));
+            if let Some(party) = self.parties.get_mut(&call) {
+                party.gave_audio = Some(party.gave_audio.unwrap_or(now).max(now) + lasts);
+            }
         } else {
             check_client_message(dialect, text.as_bytes()).unwrap_or_else(|why| panic!("{why}: {text}"));
             self.client_events.push(text.to_owned());

@@ -95,7 +95,7 @@ struct Party {
     /// Whether it may have begun to say goodbye, and does not listen any more.
     may_leave: bool,
     is_answered: bool,
-    /// When the server was last given something of the caller's audio.
+    /// Until when the server has something of the caller's audio to hear: what comes in a burst lasts longer than it takes.
     gave_audio: Option<Instant>,
 }
 

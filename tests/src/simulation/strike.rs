@@ -142,6 +142,9 @@ impl Life<'_> {
             Fault::Crash if self.scene.is_running() => {
                 (self.drains, self.is_replaced) = (false, false);
                 self.scene.bridge_crashes();
+                // A bridge that Asterisk makes after the next run has looked is found only when that looks again, which may
+                // be never: of a bridge nobody is told.
+                self.scene.release_asterisk();
                 self.scene.run_for(a_while);
                 self.scene.bridge_starts();
                 true
