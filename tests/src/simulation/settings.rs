@@ -45,7 +45,7 @@ pub(super) fn stage(choices: &mut Choices<'_>, g711: bool) -> Stage {
         server: server::Settings {
             speed: [4, 4, 16, 1][choices.below(4)],
             latency: Duration::from_millis([100, 100, 400, 1_500][choices.below(4)]),
-            session_limit: Duration::from_secs([3600, 3600, 3600, 30][choices.below(4)]),
+            session_limit: Duration::from_secs([3600, 3600, 3600, 200][choices.below(4)]),
             ..server::Settings::default()
         },
         server_lag: Duration::from_millis([0, 0, 30, 200][choices.below(4)]),
