@@ -9,6 +9,7 @@ use ari_bridge_core::realtime::{Dialect, ServerEvent};
 use ari_bridge_core::settings::CallSettings;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use std::collections::BTreeSet;
 
 /// Bytes of G.711 in a millisecond, and in a frame of 20 ms.
 const BYTES_PER_MS: u64 = 8;
@@ -39,6 +40,7 @@ pub(super) struct Ledger {
     /// Which bytes are no marks any more.
     spoiled: [bool; 256],
     last_code: Option<u8>,
+    recorded: BTreeSet<String>,
 }
 
 impl Ledger {
@@ -49,6 +51,7 @@ impl Ledger {
             items: Vec::new(),
             spoiled: [false; 256],
             last_code: None,
+            recorded: BTreeSet::new(),
         }
     }
 
@@ -68,7 +71,10 @@ impl Ledger {
         let known = self.items.iter().position(|item| item.item_id == *item_id);
         let is_marked = match known {
             Some(at) => is_uniform && self.items[at].code == code,
-            None => is_uniform && delta.len() >= SHORTEST_MARK && !self.spoiled[usize::from(code)],
+            None => {
+                let is_new = !self.recorded.contains(&*item_id);
+                is_new && is_uniform && delta.len() >= SHORTEST_MARK && !self.spoiled[usize::from(code)]
+            }
         };
         match known {
             Some(_) if is_marked => {}
@@ -120,10 +126,11 @@ impl Ledger {
         }
     }
 
-    /// Nothing more of an item will be heard. What still comes of one that was not cut off is counted anew.
+    /// Nothing more of an item will be heard. What comes all the same of one that was not cut off is counted no more.
     pub(super) fn is_recorded(&mut self, item_id: &str, heard_ms: u64) {
         self.is_told(item_id, heard_ms, "recorded");
         self.items.retain(|item| item.item_id != item_id || item.cut_at.is_some());
+        self.recorded.insert(item_id.to_owned());
     }
 
     /// No more was heard than was sent, and no less; but for what was blended at a begin, and what was the fade at an end.
