@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use std::panic::catch_unwind;
 
 /// How many seeds a canary may outlive at most.
-const CANARY_SEEDS: u64 = 60;
+const CANARY_SEEDS: u64 = 150;
 
 fn lives(seeds: impl IntoIterator<Item = u64>, options: &Options) -> Vec<Report> {
     seeds.into_iter().map(|seed| simulation::live(&simulation::bytes_of(seed), options)).collect()
