@@ -398,15 +398,8 @@ impl Scene {
         }
         self.vanished_until = self.now;
         // What the network has held comes now, in its order.
-        let (soon, mut held) = (self.now + FLIGHT + self.stage.server_lag, Vec::new());
-        self.parcels.retain_mut(|(at, parcel)| {
-            let waits = *at > soon && parcel.link().is_some();
-            if waits {
-                held.push(core::mem::replace(parcel, Parcel::Lost));
-            }
-            !waits
-        });
-        for parcel in held {
+        let soon = self.now + FLIGHT + self.stage.server_lag;
+        for parcel in self.take_parcels(|at, parcel| at > soon && parcel.link().is_some()) {
             self.send_after(self.stage.server_lag, parcel);
         }
     }
@@ -423,15 +416,8 @@ impl Scene {
     pub fn realtime_vanishes(&mut self, duration: Duration) {
         self.vanished_until = self.now + duration;
         // What is in the air is lost as well, and sent again.
-        let (until, mut held) = (self.vanished_until + FLIGHT, Vec::new());
-        self.parcels.retain_mut(|(at, parcel)| {
-            let waits = *at < until && parcel.link().is_some();
-            if waits {
-                held.push(core::mem::replace(parcel, Parcel::Lost));
-            }
-            !waits
-        });
-        for parcel in held {
+        let until = self.vanished_until + FLIGHT;
+        for parcel in self.take_parcels(|at, parcel| at < until && parcel.link().is_some()) {
             self.send_after(duration, parcel);
         }
     }

@@ -465,6 +465,19 @@ impl Scene {
         self.send_after(Duration::ZERO, parcel);
     }
 
+    /// Takes those of the parcels on their way, in their order, of which this holds: when they arrive, and what they are.
+    fn take_parcels(&mut self, which: impl Fn(Instant, &Parcel) -> bool) -> Vec<Parcel> {
+        let mut taken = Vec::new();
+        self.parcels.retain_mut(|(at, parcel)| {
+            let goes = which(*at, parcel);
+            if goes {
+                taken.push(core::mem::replace(parcel, Parcel::Lost));
+            }
+            !goes
+        });
+        taken
+    }
+
     /// Sends a parcel that is so much longer under way than others.
     fn send_after(&mut self, lag: Duration, parcel: Parcel) {
         let mut at = self.now + FLIGHT + lag;

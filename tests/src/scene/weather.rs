@@ -220,15 +220,7 @@ impl Scene {
         self.tally.add(Fault::ClockJump);
         self.weather.stalled_until = self.weather.stalled_until.max(self.now + duration);
         let until = self.weather.stalled_until;
-        let mut held = Vec::new();
-        self.parcels.retain_mut(|(at, parcel)| {
-            let waits = *at < until && parcel.is_for_the_bridge();
-            if waits {
-                held.push(core::mem::replace(parcel, Parcel::Lost));
-            }
-            !waits
-        });
-        for parcel in held {
+        for parcel in self.take_parcels(|at, parcel| at < until && parcel.is_for_the_bridge()) {
             self.send(parcel);
         }
     }
